@@ -1,0 +1,84 @@
+"""Deliveries: what router and archive tell one gateway. Topic `gateways/<id>`; many items in one Pulsar message."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from pulsar_data.errors import RpcError
+from pulsar_data.events import RoomEvent
+from pulsar_data.model import Counter, Model, Room, User
+from pulsar_data.rooms import Profile, RoomSummary
+
+Events = Annotated[tuple[Annotated[RoomEvent, Field(discriminator="type")], ...], Field(strict=False)]
+
+
+class Publication(Model):
+    """A committed room event for the room's members on this gateway. `client`: the connection that caused it."""
+
+    type: Literal["publication"] = "publication"
+    event: Annotated[RoomEvent, Field(discriminator="type")]
+    client: str | None = None
+
+
+class Reply(Model):
+    """The answer to a command or query of this gateway: either result or error."""
+
+    type: Literal["reply"] = "reply"
+    request: Counter
+    result: dict[str, Any] | None = None
+    error: RpcError | None = None
+
+
+class OpenedRoom(Model):
+    """One room of an opened session: its position now, and what the client missed.
+
+    `recovered` true: `publications` are all that lie between the client's offset and `offset`, in order.
+    `recovered` false with `was_recovering` true: the client must reload; `publications` is empty, never a part.
+    """
+
+    summary: RoomSummary
+    epoch: Counter
+    offset: Counter
+    was_recovering: bool = False
+    recovered: bool = False
+    publications: Events = ()
+
+
+class SessionOpened(Model):
+    """Answer to OpenSession: the snapshot. `more`: the user has more rooms than these (`room.list`)."""
+
+    type: Literal["session_opened"] = "session_opened"
+    request: Counter
+    user: Profile
+    rooms: Annotated[tuple[OpenedRoom, ...], Field(strict=False)] = ()
+    more: bool = False
+
+
+class RoomOpened(Model):
+    """Answer to OpenRoom."""
+
+    type: Literal["room_opened"] = "room_opened"
+    request: Counter
+    room: OpenedRoom
+
+
+class RoomEntered(Model):
+    """A user of this gateway became a member of a room by the event numbered `offset`, which is not pushed again."""
+
+    type: Literal["room_entered"] = "room_entered"
+    user: User
+    room: Room
+    epoch: Counter
+    offset: Counter
+    summary: RoomSummary
+
+
+Item = Publication | Reply | SessionOpened | RoomOpened | RoomEntered
+
+
+class Delivery(Model):
+    """One Pulsar message on a gateway's topic. Items of one room are in the order of their offsets."""
+
+    items: Annotated[tuple[Annotated[Item, Field(discriminator="type")], ...], Field(strict=False)]

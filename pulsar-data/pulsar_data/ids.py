@@ -1,0 +1,37 @@
+"""Identifiers that carry meaning: idempotency keys with a time in them, room ids that repeat."""
+
+from __future__ import annotations
+
+import os
+import uuid
+
+from pulsar_data.model import RoomId, UserId
+
+_ROOMS = uuid.UUID("6b0d5c1e-6f0b-5a4e-9a3f-2b1f6f3f9c10")
+"""The namespace of room ids. Never change it: the same request must make the same room for ever."""
+
+
+def new_key(now_ms: int) -> str:
+    """A fresh UUIDv7 (RFC 9562) of that time: 48 bits of milliseconds, the rest random."""
+    raw = bytearray(now_ms.to_bytes(6, "big") + os.urandom(10))
+    raw[6] = raw[6] & 0x0F | 0x70
+    raw[8] = raw[8] & 0x3F | 0x80
+    return str(uuid.UUID(bytes=bytes(raw)))
+
+
+def key_time(key: str) -> int:
+    """The time in a UUIDv7, milliseconds since the epoch. Raises ValueError for any other UUID."""
+    parsed = uuid.UUID(key)
+    if parsed.version != 7:
+        raise ValueError("the idempotency key must be a UUIDv7")
+    return parsed.int >> 80
+
+
+def created_room(creator: UserId, key: str) -> RoomId:
+    """The id of the group or channel that this creator makes with this key: created twice is the same room."""
+    return RoomId(str(uuid.uuid5(_ROOMS, f"{creator}/{key}")))
+
+
+def direct_room(one: UserId, other: UserId) -> RoomId:
+    """The id of the one direct room of two users, whoever starts it."""
+    return RoomId(str(uuid.uuid5(_ROOMS, "/".join(sorted((one, other))))))

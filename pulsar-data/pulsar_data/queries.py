@@ -1,0 +1,79 @@
+"""Queries: every read. Topic `queries`, keyed by user; archive answers on the asking gateway's topic."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter, model_validator
+
+from pulsar_data.model import Counter, Milliseconds, Model, Room, User, Uuid
+
+
+class Position(Model):
+    """How far a client is in a room. `epoch` as it got it; an empty or foreign one is simply never recovered."""
+
+    epoch: str
+    offset: Counter
+
+
+class _Query(Model):
+    """`deadline`: after it nobody waits for the answer."""
+
+    gateway: str
+    request: Counter
+    user: User
+    deadline: Milliseconds
+
+
+class OpenSession(_Query):
+    """A socket connects: check the token's session, note the gateway, read snapshot and missed events.
+
+    `token` is this opening's interest token: rising within the gateway's boot. `positions`: rooms the client wants to
+    recover. `rooms` false: no automatic subscriptions. Answer: SessionOpened.
+    """
+
+    type: Literal["open_session"] = "open_session"
+    session: Uuid
+    version: int
+    token: Counter
+    rooms: bool = True
+    positions: dict[Room, Position] = Field(default_factory=dict)
+
+
+class OpenRoom(_Query):
+    """A client-side `subscribe`. Answer: RoomOpened."""
+
+    type: Literal["open_room"] = "open_room"
+    room: Room
+    token: Counter
+    position: Position | None = None
+
+
+class ListRooms(_Query):
+    """Answer: {rooms: [RoomSummary], more}, by room id, behind `after`."""
+
+    type: Literal["list_rooms"] = "list_rooms"
+    after: Room | None = None
+    limit: Annotated[int, Field(ge=1, le=200)] = 200
+
+
+class ListMessages(_Query):
+    """Answer: {messages: [Message] by rising seq, head, more}. One of before, after, around, or none: the newest."""
+
+    type: Literal["list_messages"] = "list_messages"
+    room: Room
+    before: Counter | None = None
+    after: Counter | None = None
+    around: Counter | None = None
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+
+    @model_validator(mode="after")
+    def _one_direction(self) -> ListMessages:
+        if sum(value is not None for value in (self.before, self.after, self.around)) > 1:
+            raise ValueError("give one of before, after, around")
+        return self
+
+
+Query = OpenSession | OpenRoom | ListRooms | ListMessages
+QUERY: TypeAdapter[Query] = TypeAdapter(Annotated[Query, Field(discriminator="type")])
+"""QUERY.validate_json(bytes): the only way in. Raises pydantic.ValidationError."""

@@ -1,0 +1,36 @@
+"""Claims of an access token and the revocations that user-auth tells the gateways."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import ConfigDict
+
+from pulsar_data.model import Milliseconds, Model, User, Uuid
+
+
+class AccessClaims(Model):
+    """The payload of an access token (EdDSA JWT, 15 min). `exp` and `iat` in seconds, as RFC 7519."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)  # a JWT may carry claims of others
+
+    iss: str
+    aud: str
+    sub: User
+    sid: Uuid
+    ver: int
+    iat: int
+    exp: int
+
+
+class SessionsRevoked(Model):
+    """On topic `sessions`: sockets of this user must close with 3503.
+
+    `session` alone: only that one (logout). `except_session`: all but that one (password change). Neither: all.
+    """
+
+    type: Literal["sessions_revoked"] = "sessions_revoked"
+    user: User
+    session: Uuid | None = None
+    except_session: Uuid | None = None
+    time: Milliseconds

@@ -1,0 +1,28 @@
+"""Names of the Pulsar topics. They are public: dashboards, tools and other people's functions use them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+TENANT: Final = "chat"
+NAMESPACES: Final = ("chat/core", "chat/gateways", "chat/system")
+
+COMMANDS: Final = "persistent://chat/core/commands"
+EVENTS: Final = "persistent://chat/core/events"
+QUERIES: Final = "persistent://chat/core/queries"
+SESSIONS: Final = "persistent://chat/core/sessions"
+SIGNALS: Final = "non-persistent://chat/core/signals"
+CONFIG: Final = "persistent://chat/system/config"
+
+PARTITIONS: Final = {COMMANDS: 8, EVENTS: 8, QUERIES: 4}
+FUNCTIONS: Final = ("chat-router", "message-store", "archive")
+
+
+def dead_letters(function: str) -> str:
+    """Where a function puts what can never succeed."""
+    return f"persistent://chat/core/{function}-dead-letters"
+
+
+def gateway(gateway_id: str) -> str:
+    """The topic of one gateway's boot: deliveries from router and archive."""
+    return f"persistent://chat/gateways/{gateway_id}"
