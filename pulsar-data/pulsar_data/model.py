@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Annotated, Any, NewType, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-
-def _canonical_uuid(value: str) -> str:
-    """Lower-case hyphenated form; anything UUID() reads but that is not a plain UUID string is refused."""
-    if len(value) != 36:
-        raise ValueError("must be a UUID of 36 characters")
-    return str(uuid.UUID(value))
-
+_UUID = StringConstraints(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", to_lower=True)
+"""The hyphenated form, made lower case: one id has one spelling. Checked outside of Python, for speed."""
 
 RoomId = NewType("RoomId", str)
 UserId = NewType("UserId", str)
 
-Room = Annotated[RoomId, AfterValidator(_canonical_uuid)]
-User = Annotated[UserId, AfterValidator(_canonical_uuid)]
-Uuid = Annotated[str, AfterValidator(_canonical_uuid)]
+Room = Annotated[RoomId, _UUID]
+User = Annotated[UserId, _UUID]
+Uuid = Annotated[str, _UUID]
 Milliseconds = Annotated[int, Field(ge=0, lt=2**53)]
 """Since the epoch, UTC."""
 Counter = Annotated[int, Field(ge=0, lt=2**53)]
@@ -44,4 +38,3 @@ class Model(BaseModel):
     def from_json(cls, data: bytes | str) -> Self:
         """Raises pydantic.ValidationError."""
         return cls.model_validate_json(data)
-

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from pulsar_data.model import Counter, Milliseconds, Model, Room, User, Uuid
 
@@ -13,7 +13,7 @@ Role = Literal["owner", "moderator", "member"]
 Text = str
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Topic = Annotated[str, Field(max_length=1000)]
-Meta = dict[str, Any]
+Meta = dict[str, JsonValue]
 """Free JSON of the product around us, carried untouched."""
 Users = Annotated[tuple[User, ...], Field(strict=False, max_length=1000)]
 
