@@ -1,0 +1,1 @@
+"""The subcommands of `chattifier`: thin, they parse options and print."""

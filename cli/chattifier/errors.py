@@ -1,0 +1,47 @@
+"""What can go wrong, as one tree. Every message is for a person: what happened, to what, and what to do.
+
+ChattifierError
+├── MachineError        this machine lacks something, or a folder cannot be used
+├── PortBusy            a port of the stack is taken
+├── DownloadError       an artifact could not be fetched, or is not what it should be
+├── PartFailed          a part of the stack ended or did not become ready
+├── StackError          the stack is not in the state the command needs
+├── DeployError         Pulsar refused a namespace, a topic or a function
+└── DemoFailed          the demo saw something it did not expect
+"""
+
+from __future__ import annotations
+
+import click
+
+
+class ChattifierError(click.ClickException):
+    """The root. Shown as one line; the command ends with exit code 1."""
+
+
+class MachineError(ChattifierError):
+    """This machine lacks something the stack needs, or a folder cannot be used."""
+
+
+class PortBusy(ChattifierError):
+    """A port of the stack is taken."""
+
+
+class DownloadError(ChattifierError):
+    """An artifact could not be fetched, or is not what it should be."""
+
+
+class PartFailed(ChattifierError):
+    """A part of the stack ended, or did not become ready in time."""
+
+
+class StackError(ChattifierError):
+    """The stack is not in the state that the command needs."""
+
+
+class DeployError(ChattifierError):
+    """Pulsar refused a namespace, a topic or a function."""
+
+
+class DemoFailed(ChattifierError):
+    """The demo saw something that it did not expect."""

@@ -1,0 +1,31 @@
+"""Run a function instance that ends when the Pulsar worker that started it does.
+
+A worker that is killed leaves its Python instances behind, still consuming. The kernel's parent-death signal will not
+do here, as Linux ties it to the parent's *thread*, and Java's come and go. So a thread waits for the parent process.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import select
+import sys
+import threading
+
+
+def main(argv: list[str]) -> None:
+    """Become the script `argv[0]` with its arguments, with an eye on the parent."""
+    parent = os.pidfd_open(os.getppid())
+    threading.Thread(target=_end_with, args=(parent,), daemon=True, name="parent-watch").start()
+    sys.argv = argv
+    sys.path[0] = os.path.dirname(argv[0])  # as Python itself would have it for a script
+    runpy.run_path(argv[0], run_name="__main__")
+
+
+def _end_with(parent: int) -> None:
+    select.select([parent], [], [])  # readable when the process has ended
+    os._exit(1)  # whatever was not acked is redelivered
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

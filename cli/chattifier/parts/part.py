@@ -1,0 +1,45 @@
+"""What the supervisor knows of a part: how to start it, when it is ready, how long it may take to end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+
+@dataclass(frozen=True)
+class Part:
+    """One process of the stack."""
+
+    name: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: Path
+    log: Path
+    ready: Callable[[], bool]
+    """Whether it does its work now. Quick (under a second), never raises."""
+    listens: str
+    """Where it listens, for people."""
+    ready_within: float = 60.0
+    stop_within: float = 20.0
+    restarted: Callable[[], None] | None = None
+    """Called when the part is ready again after a restart, to repair what the restart left behind."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Work between the parts, such as making the tables. Raises a ChattifierError if it cannot be done."""
+
+    name: str
+    run: Callable[[], str]
+    """Does it and says in a few words what was done."""
+
+
+def ok(url: str) -> bool:
+    """Whether an HTTP address answers 200."""
+    try:
+        return httpx.get(url, timeout=1.0, trust_env=False).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False

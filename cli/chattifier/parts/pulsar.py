@@ -1,0 +1,115 @@
+"""Pulsar standalone with its Functions worker: a home of its own for each stack, linked to the shared distribution."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+from chattifier.downloads import Cache
+from chattifier.java import java_home
+from chattifier.layout import Layout
+from chattifier.parts.part import Part, ok
+from chattifier.ports import HOST, Ports
+from chattifier.processes import environment
+
+BROKER_SETTINGS = {
+    "bindAddress": HOST,
+    "advertisedAddress": HOST,
+    # No limit, as a cluster's broker has it; Pulsar refuses a retention below the standalone's 10 GB.
+    "backlogQuotaDefaultLimitGB": "-1",
+    # A receipt means "on disk"; the shipped value is false.
+    "journalSyncData": "true",
+    # Together they take a hop from 7 ms to under 1 ms: nobody waits for a fuller batch or the next look.
+    "journalFlushWhenQueueEmpty": "true",
+    "managedLedgerNewEntriesCheckDelayInMillis": "0",
+    # Bounded caches: the shipped values are shares of the JVM's memory, meant for a machine of its own.
+    "managedLedgerCacheSizeMB": "64",
+    "dbStorage_writeCacheMaxSizeMb": "64",
+    "dbStorage_readAheadCacheMaxSizeMb": "32",
+    "dbStorage_rocksDB_blockCacheSize": "33554432",
+}
+WORKER_SETTINGS = {
+    # A killed function process is noticed at this check; the shipped value is 30000.
+    "instanceLivenessCheckFreqMs": "1000",
+}
+JVM = "-Xms256m -Xmx512m -XX:MaxDirectMemorySize=512m"
+# The first tier of the compiler only would start faster, but the broker lives long. No pretouch: idle memory stays small.
+GC = "-XX:+UseSerialGC -XX:+PerfDisableSharedMem"
+
+
+def pulsar(layout: Layout, ports: Ports, cache: Cache) -> Part:
+    """The Pulsar of a stack; makes its home."""
+    home = layout.part("pulsar")
+    _make_home(home, cache.unpack_pulsar(), ports)
+    return Part(
+        name="pulsar",
+        argv=(str(home / "bin" / "pulsar"), "standalone", *_options(ports)),
+        env=_environment(home, layout),
+        cwd=home,
+        log=layout.log("pulsar"),
+        ready=lambda: is_ready(admin_url(ports)),
+        listens=f"pulsar://{HOST}:{ports.pulsar}, admin {admin_url(ports)}",
+        ready_within=120,
+        stop_within=40,
+    )
+
+
+def admin_url(ports: Ports) -> str:
+    """The address of Pulsar's admin API."""
+    return f"http://{HOST}:{ports.pulsar_web}"
+
+
+def is_ready(admin: str) -> bool:
+    """Whether the broker and its Functions worker answer. The second path answers later than the first."""
+    return ok(f"{admin}/admin/v2/worker/cluster") and ok(f"{admin}/admin/v3/functions/public/default")
+
+
+def _options(ports: Ports) -> tuple[str, ...]:
+    return ("--no-stream-storage", "--bookkeeper-port", str(ports.bookie), "--advertised-address", HOST)
+
+
+def _environment(home: Path, layout: Layout) -> dict[str, str]:
+    functions_python = home / "python"
+    path = f"{functions_python}:{Path(sys.executable).parent}:"
+    env = environment(
+        JAVA_HOME=str(java_home()),
+        PULSAR_MEM=JVM,
+        PULSAR_GC=GC,
+        PULSAR_GC_LOG="-Xlog:disable -Xlog:all=warning:stdout",
+        PULSAR_LOG_DIR=str(layout.logs),
+        MALLOC_ARENA_MAX="2",
+    )
+    env["PATH"] = path + env.get("PATH", "")
+    return env
+
+
+def _make_home(home: Path, distribution: Path, ports: Ports) -> None:
+    """Copy what is small or differs (the scripts find their home by where they lie), link what is large."""
+    for name in ("bin", "conf"):
+        shutil.copytree(distribution / name, home / name, dirs_exist_ok=True)
+    for name in ("lib", "instances"):
+        link = home / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(distribution / name)
+    settings = {**BROKER_SETTINGS, "brokerServicePort": str(ports.pulsar), "webServicePort": str(ports.pulsar_web)}
+    _set(home / "conf" / "standalone.conf", settings, "=")
+    _set(home / "conf" / "functions_worker.yml", WORKER_SETTINGS, ": ")
+    client = {"webServiceUrl": f"{admin_url(ports)}/", "brokerServiceUrl": f"pulsar://{HOST}:{ports.pulsar}/"}
+    _set(home / "conf" / "client.conf", client, "=")
+    _write_python(home / "python" / "python3")
+
+
+def _set(path: Path, settings: dict[str, str], separator: str) -> None:
+    """Replace or add settings. Rewrites every line, as the shipped file has no newline at its end."""
+    lines = [line for line in path.read_text().splitlines() if line.partition(separator.strip())[0] not in settings]
+    lines += [f"{name}{separator}{value}" for name, value in settings.items()]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def _write_python(path: Path) -> None:
+    """The `python3` that the worker finds: our environment, and a process that ends when the worker does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m chattifier.function_process "$@"\n')
+    path.chmod(0o755)

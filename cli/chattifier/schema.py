@@ -1,0 +1,82 @@
+"""Cassandra's keyspace and tables: each deployable ships the schema of what it owns as `schema.cql`."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from chattifier.errors import StackError
+
+OWNERS = ("user_auth", "chat_functions")
+LOCAL_REPLICATION = "{'class': 'SimpleStrategy', 'replication_factor': 1}"
+
+
+@dataclass(frozen=True)
+class CassandraAddress:
+    """Contact points and the keyspace."""
+
+    hosts: tuple[tuple[str, int], ...]
+    keyspace: str
+
+    @classmethod
+    def parse(cls, text: str, keyspace: str) -> CassandraAddress:
+        """From `host:port,host:port`. Raises StackError if it is not that."""
+        matches = [re.fullmatch(r"\s*([^:\s]+):(\d+)\s*", point) for point in text.split(",")]
+        if not all(matches) or not re.fullmatch(r"[a-z][a-z0-9_]*", keyspace):
+            raise StackError(
+                f"Not a Cassandra address and keyspace: {text!r}, {keyspace!r}. Wanted is host:port[,host:port] and a plain name."
+            )
+        return cls(tuple((match[1], int(match[2])) for match in matches if match), keyspace)
+
+
+def apply(address: CassandraAddress, replication: str) -> str:
+    """Make the keyspace and every table that is missing. Returns what was done, in a few words.
+
+    `replication` is a CQL map. Statements are `CREATE ... IF NOT EXISTS`, so applying twice changes nothing.
+    """
+    statements = [statement for owner in OWNERS for statement in _statements(owner)]
+    with session(address) as execute:
+        execute(f"CREATE KEYSPACE IF NOT EXISTS {address.keyspace} WITH replication = {replication}")
+        execute(f"USE {address.keyspace}")
+        for statement in statements:
+            execute(statement)
+    return f"{len(statements)} statements on keyspace {address.keyspace}"
+
+
+@contextmanager
+def session(address: CassandraAddress) -> Iterator[Callable[[str], object]]:
+    """Open a session without a keyspace; raises StackError if Cassandra cannot be reached."""
+    from cassandra.cluster import Cluster, NoHostAvailable  # takes half a second, which other commands need not wait
+
+    logging.getLogger("cassandra").setLevel(logging.ERROR)
+    host, port = address.hosts[0]
+    cluster = Cluster([name for name, _ in address.hosts], port=port, connect_timeout=10)
+    try:
+        connection = cluster.connect()
+        yield lambda statement: connection.execute(statement, timeout=30)
+    except NoHostAvailable as error:
+        raise StackError(f"Cassandra cannot be reached at {host}:{port}.") from error
+    finally:
+        cluster.shutdown()
+
+
+def _statements(owner: str) -> Sequence[str]:
+    """The statements of an owner's schema file; none where the owner ships no schema."""
+    path = package_folder(owner) / "schema.cql"
+    if not path.exists():
+        return []
+    without_comments = re.sub(r"--[^\n]*|//[^\n]*", "", path.read_text())
+    return [statement.strip() for statement in without_comments.split(";") if statement.strip()]
+
+
+def package_folder(package: str) -> Path:
+    """The folder of an installed package, found without importing it. Raises StackError if it is not installed."""
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise StackError(f"The package {package} is not installed: run scripts/up.")
+    return Path(next(iter(spec.submodule_search_locations)))

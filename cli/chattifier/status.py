@@ -1,0 +1,97 @@
+"""What `chattifier status` says."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+from rich.table import Table
+
+from chattifier.layout import Layout
+from chattifier.ports import HOST
+from chattifier.run_state import Entry, RunState, State
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PulsarAddress(_Model):
+    """Where Pulsar is."""
+
+    service_url: str
+    admin_url: str
+
+
+class CassandraPlace(_Model):
+    """Where Cassandra is."""
+
+    host: str
+    port: int
+    keyspace: str
+
+
+class RedisAddress(_Model):
+    """Where Redis is."""
+
+    url: str
+
+
+class PartStatus(_Model):
+    """One process."""
+
+    pid: int | None
+    state: State
+    log: str
+
+
+class Report(_Model):
+    """The shape of `status --json`."""
+
+    auth: str
+    gateways: tuple[str, ...]
+    edge: str | None
+    pulsar: PulsarAddress
+    cassandra: CassandraPlace
+    redis: RedisAddress
+    parts: dict[str, PartStatus]
+
+
+def report(layout: Layout, state: RunState) -> Report:
+    """Addresses and processes of a stack, as they are now."""
+    ports = state.ports
+    return Report(
+        auth=f"http://{HOST}:{ports.auth}",
+        gateways=tuple(f"ws://{HOST}:{port}/connection/websocket" for port in ports.gateways),
+        edge=None,
+        pulsar=PulsarAddress(
+            service_url=f"pulsar://{HOST}:{ports.pulsar}", admin_url=f"http://{HOST}:{ports.pulsar_web}"
+        ),
+        cassandra=CassandraPlace(host=HOST, port=ports.cassandra, keyspace="chat"),
+        redis=RedisAddress(url=f"redis://{HOST}:{ports.redis}/0"),
+        parts={name: _part(entry) for name, entry in state.entries.items() if entry.log is not None},
+    )
+
+
+def _part(entry: Entry) -> PartStatus:
+    alive = entry.process is not None and entry.process.alive
+    state = entry.state if alive or entry.process is None else State.STOPPED
+    return PartStatus(pid=entry.process.pid if alive and entry.process else None, state=state, log=entry.log or "")
+
+
+def table(layout: Layout, state: RunState) -> Table:
+    """The same for people."""
+    now = report(layout, state)
+    rows = Table("part", "state", "pid", "listens", box=None, header_style="bold", pad_edge=False)
+    for name, part in now.parts.items():
+        rows.add_row(name, part.state, str(part.pid or ""), _listens(name, now))
+    return rows
+
+
+def _listens(name: str, now: Report) -> str:
+    single = {
+        "redis": now.redis.url,
+        "cassandra": f"{now.cassandra.host}:{now.cassandra.port}",
+        "pulsar": f"{now.pulsar.service_url}  {now.pulsar.admin_url}",
+        "auth": now.auth,
+    }
+    numbered = {f"gateway-{number}": url for number, url in enumerate(now.gateways, start=1)}
+    return {**single, **numbered}.get(name, "")

@@ -1,0 +1,223 @@
+"""Starts the parts of a stack in order, keeps them running, and stops them in reverse order.
+
+Everything happens in the main thread, as the kernel ties the children's end to it (see tether.py); only tasks, which
+start no parts, run in another, so that a signal or a dying part is seen meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from chattifier import processes
+from chattifier.errors import ChattifierError, PartFailed
+from chattifier.log_files import last_meaningful
+from chattifier.parts.part import Part, Task
+from chattifier.ports import Ports
+from chattifier.processes import Identity
+from chattifier.progress import Observer
+from chattifier.run_state import Entry, RunState, State, write
+
+TICK = 0.1
+BACKOFF = (0.2, 1.0, 2.0, 5.0, 10.0, 30.0)
+"""Seconds before the first, second, ... restart; the last holds from there on."""
+HEALTHY_AFTER = 60.0
+"""A part that was ready for so many seconds starts again at the first backoff."""
+
+Stage = Sequence[Part | Task]
+"""Started together; the next stage waits until all of this are ready."""
+
+
+class Interrupted(Exception):  # noqa: N818 - it is no error: somebody asked us to stop
+    """SIGINT or SIGTERM arrived."""
+
+
+@dataclass
+class Running:
+    """A part that was started."""
+
+    part: Part
+    process: subprocess.Popen[bytes]
+    identity: Identity
+    started: float
+    ready: bool = False
+    restarts: int = 0
+    restart_at: float | None = None
+
+
+class Supervisor:
+    """Owns the processes of one stack."""
+
+    def __init__(self, stages: Sequence[Stage], ports: Ports, run_file: Path, observer: Observer) -> None:
+        """Nothing starts before `run`."""
+        self._stages = stages
+        self._run_file = run_file
+        self._observer = observer
+        self._running: list[Running] = []
+        self._stop = threading.Event()
+        entries = {item.name: Entry(log=_log(item)) for stage in stages for item in stage}
+        self._state = RunState(supervisor=processes.identify(os.getpid()), ports=ports, entries=entries)
+
+    def run(self, when_up: Callable[[], None]) -> None:
+        """Start everything, call `when_up`, and keep it so until SIGINT or SIGTERM; then stop everything.
+
+        Raises the ChattifierError of a part or task that failed at the start, with everything stopped again.
+        """
+        signal.signal(signal.SIGINT, self._asked_to_stop)
+        signal.signal(signal.SIGTERM, self._asked_to_stop)
+        self._publish()
+        try:
+            for stage in self._stages:
+                self._start(stage)
+            self._publish(up=True)
+            when_up()
+            self._watch()
+        except Interrupted:
+            pass
+        except ChattifierError as error:
+            self._publish(failure=error.message)
+            raise
+        finally:
+            self._stop_all()
+
+    def _asked_to_stop(self, _signal: int, _frame: FrameType | None) -> None:
+        self._stop.set()
+
+    # -- starting
+
+    def _start(self, stage: Stage) -> None:
+        parts = [item for item in stage if isinstance(item, Part)]
+        starting = []
+        for part in parts:
+            starting.append(self._launch(part))
+            self._running.append(starting[-1])
+        for task in stage:
+            if isinstance(task, Task):
+                self._perform(task)
+        while not all(running.ready for running in starting):
+            self._check_starting(starting)
+            self._pause()
+
+    def _launch(self, part: Part, restarts: int = 0) -> Running:
+        process = processes.start(part.argv, part.env, part.cwd, part.log)
+        identity = processes.identify(process.pid) or Identity(pid=process.pid, started=0)
+        running = Running(part, process, identity, time.monotonic(), restarts=restarts)
+        self._set(part.name, State.STARTING, identity)
+        return running
+
+    def _check_starting(self, starting: Sequence[Running]) -> None:
+        for running in starting:
+            part = running.part
+            if running.process.poll() is not None:
+                self._fail(part, f"{part.name} {_ending(running.process)} while starting")
+            if not running.ready and part.ready():
+                running.ready = True
+                self._set(part.name, State.READY, running.identity, part.listens)
+            elif not running.ready and time.monotonic() - running.started > part.ready_within:
+                self._fail(part, f"{part.name} was not ready after {part.ready_within:.0f} s")
+
+    def _fail(self, part: Part, what: str) -> None:
+        self._set(part.name, State.FAILED)
+        raise PartFailed(f"{what}: {last_meaningful(part.log)} (log: {part.log})")
+
+    def _perform(self, task: Task) -> None:
+        """Run a task in another thread, while this one sees parts die and signals come."""
+        self._set(task.name, State.STARTING)
+        with ThreadPoolExecutor(1) as thread:
+            future = thread.submit(task.run)
+            while not future.done():
+                self._check_starting(self._running)
+                self._pause()
+        try:
+            self._set(task.name, State.READY, note=future.result())
+        except ChattifierError:
+            self._set(task.name, State.FAILED)
+            raise
+
+    def _pause(self) -> None:
+        if self._stop.wait(TICK):
+            raise Interrupted
+
+    # -- keeping up
+
+    def _watch(self) -> None:
+        while True:
+            for running in list(self._running):
+                self._look_after(running)
+            self._pause()
+
+    def _look_after(self, running: Running) -> None:
+        if running.restart_at is not None:
+            if time.monotonic() >= running.restart_at:
+                self._restart(running)
+        elif running.process.poll() is not None:
+            self._plan_restart(running)
+        elif not running.ready and running.part.ready():
+            running.ready = True
+            self._set(running.part.name, State.READY, running.identity, running.part.listens)
+            if running.part.restarted is not None:
+                threading.Thread(target=running.part.restarted, daemon=True).start()
+
+    def _plan_restart(self, running: Running) -> None:
+        if running.ready and time.monotonic() - running.started > HEALTHY_AFTER:
+            running.restarts = 0
+        delay = BACKOFF[min(running.restarts, len(BACKOFF) - 1)]
+        running.restart_at = time.monotonic() + delay
+        note = f"{_ending(running.process)}; starting it again in {delay:g} s (log: {running.part.log})"
+        self._set(running.part.name, State.RESTARTING, note=note)
+
+    def _restart(self, running: Running) -> None:
+        place = self._running.index(running)  # it keeps its place in the order of stopping
+        self._running[place] = self._launch(running.part, running.restarts + 1)
+
+    # -- stopping
+
+    def _stop_all(self) -> None:
+        for running in reversed(self._running):
+            if running.process.poll() is None:
+                self._set(running.part.name, State.STOPPING, running.identity)
+                _stop(running)
+            if self._state.entries[running.part.name].state is not State.FAILED:
+                self._set(running.part.name, State.STOPPED)
+        self._publish(supervisor=None, up=False)
+
+    # -- the record
+
+    def _set(self, name: str, state: State, process: Identity | None = None, note: str = "") -> None:
+        entry = self._state.entries[name].model_copy(update={"state": state, "process": process, "note": note})
+        self._publish(entries={**self._state.entries, name: entry})
+        self._observer.changed(name, entry)
+
+    def _publish(self, **changes: object) -> None:
+        self._state = self._state.model_copy(update=changes)
+        write(self._run_file, self._state)
+
+
+def _stop(running: Running) -> None:
+    process = running.process
+    process.terminate()
+    try:
+        process.wait(running.part.stop_within)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _ending(process: subprocess.Popen[bytes]) -> str:
+    """How a process ended, for people."""
+    code = process.returncode
+    if code < 0:
+        return f"was killed by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}"
+
+
+def _log(item: Part | Task) -> str | None:
+    return str(item.log) if isinstance(item, Part) else None

@@ -1,0 +1,103 @@
+"""Pulsar's tenant, namespaces and topics, made by its admin API. Everything here can be done twice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+import httpx
+from pulsar_data import topics
+
+from chattifier.errors import DeployError
+
+MIB = 1  # Pulsar counts retention in MiB
+GIB = 1024 * MIB
+DAY = 24 * 60  # and in minutes
+FOREVER: Mapping[str, int] = {"retentionTimeInMinutes": -1, "retentionSizeInMB": -1}
+EVENTS_RETENTION: Mapping[str, int] = {"retentionTimeInMinutes": 7 * DAY, "retentionSizeInMB": 10 * GIB}
+"""`events` is what others build on and what a lost table can be made from again: a week of it, at most 10 GiB a partition."""
+CORE_RETENTION: Mapping[str, int] = {"retentionTimeInMinutes": 60, "retentionSizeInMB": GIB}
+"""The rest of chat/core: an hour after it was consumed, for whoever has to look what happened."""
+GATEWAY_TTL_SECONDS = 60
+"""A delivery that its gateway did not take within a minute is of no use: its sockets have gone elsewhere and recover."""
+
+Json = Mapping[str, object] | list[str] | int | bool
+
+
+@dataclass(frozen=True)
+class Admin:
+    """Pulsar's admin API at an address, with a token if it wants one."""
+
+    url: str
+    token: str | None = field(default=None, repr=False)
+
+    def request(
+        self, method: str, path: str, body: Json | None = None, allowed: tuple[int, ...] = ()
+    ) -> httpx.Response:
+        """One call. Raises DeployError unless it answers 2xx or a status in `allowed`."""
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        try:
+            response = httpx.request(
+                method, f"{self.url}{path}", json=body, headers=headers, timeout=30, trust_env=False
+            )
+        except httpx.HTTPError as error:
+            raise DeployError(
+                f"Pulsar's admin API does not answer at {self.url}: {error or type(error).__name__}."
+            ) from error
+        if not response.is_success and response.status_code not in allowed:
+            raise DeployError(
+                f"Pulsar answered {response.status_code} to {method} {path}: {response.text[:200].strip()}"
+            )
+        return response
+
+
+def ensure(admin: Admin) -> str:
+    """Make the tenant, namespaces, topics and their policies as far as they are missing. Says what there is."""
+    clusters: list[str] = [name for name in admin.request("GET", "/admin/v2/clusters").json() if name != "global"]
+    admin.request("PUT", f"/admin/v2/tenants/{topics.TENANT}", {"adminRoles": [], "allowedClusters": clusters}, (409,))
+    for namespace in topics.NAMESPACES:
+        _namespace(admin, namespace)
+    for topic, partitions in topics.PARTITIONS.items():
+        admin.request("PUT", f"/admin/v2/{_path(topic)}/partitions", partitions, allowed=(409,))
+    for topic in _kept_for_ever():
+        admin.request("PUT", f"/admin/v2/{_path(topic)}", allowed=(409,))
+    _policies(admin)
+    return f"{len(topics.NAMESPACES)} namespaces, {len(topics.PARTITIONS)} partitioned topics"
+
+
+def _namespace(admin: Admin, namespace: str) -> None:
+    path = f"/admin/v2/namespaces/{namespace}"
+    admin.request("PUT", path, {}, allowed=(409,))
+    if namespace == "chat/gateways":
+        admin.request("POST", f"{path}/messageTTL", GATEWAY_TTL_SECONDS)
+    elif namespace == "chat/core":
+        admin.request("POST", f"{path}/retention", CORE_RETENTION)
+    else:
+        admin.request("POST", f"{path}/retention", FOREVER)
+
+
+def _kept_for_ever() -> tuple[str, ...]:
+    return (*(topics.dead_letters(name) for name in topics.FUNCTIONS), topics.CONFIG)
+
+
+def _policies(admin: Admin) -> None:
+    """Retention where it differs from the namespace's, and no deletion of what is merely quiet."""
+    admin.request("POST", f"/admin/v2/{_path(topics.EVENTS)}/retention", EVENTS_RETENTION)
+    for topic in _kept_for_ever():
+        admin.request("POST", f"/admin/v2/{_path(topic)}/retention", FOREVER)
+    for topic in (topics.COMMANDS, topics.EVENTS, topics.QUERIES, *_kept_for_ever()):
+        admin.request("POST", f"/admin/v2/{_path(topic)}/inactiveTopicPolicies", _NEVER_INACTIVE)
+
+
+_NEVER_INACTIVE: Mapping[str, object] = {
+    "inactiveTopicDeleteMode": "delete_when_no_subscriptions",
+    "maxInactiveDurationSeconds": 0,
+    "deleteWhileInactive": False,
+}
+
+
+def _path(topic: str) -> str:
+    """A topic's place in the admin API: `persistent/tenant/namespace/name`."""
+    domain, _, rest = topic.partition("://")
+    return f"{domain}/{quote(rest)}"
