@@ -1,0 +1,55 @@
+"""user-auth as an HTTP function: target `user_auth` of functions-framework. Turns its requests into ours and back."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from user_auth import app, logs
+from user_auth.http import MAX_BODY, Answer, Request
+from user_auth.limits import client_address
+from user_auth.settings import Settings
+
+if TYPE_CHECKING:
+    import flask
+
+_DRAINED = 1024 * 1024
+"""Bytes of a body that is too long which are read and dropped, so that its sender is there to read the answer."""
+
+logs.configure()
+settings = Settings.read(os.environ)
+router = app.router(settings)
+
+
+def user_auth(request: flask.Request) -> flask.Response:
+    """Answer one request. Never raises: the framework would send the exception's text to the client."""
+    return _flask_answer(router.answer(_read(request)), request.method)
+
+
+def _read(request: flask.Request) -> Request:
+    peer, forwarded = request.remote_addr or "", request.headers.get("X-Forwarded-For", "")
+    return Request(
+        method=request.method,
+        path=request.path,
+        headers={name.lower(): value for name, value in request.headers.items()},
+        body=_body(request),
+        address=client_address(peer, forwarded, settings.trusted_proxies),
+    )
+
+
+def _body(request: flask.Request) -> bytes:
+    """At most MAX_BODY + 1 bytes; of what lies behind, a bounded part is dropped and the rest is never read."""
+    body = request.stream.read(MAX_BODY + 1)
+    left = _DRAINED if len(body) > MAX_BODY else 0
+    while left > 0 and (chunk := request.stream.read(min(left, 65536))):
+        left -= len(chunk)
+    return body
+
+
+def _flask_answer(answer: Answer, method: str) -> flask.Response:
+    """As a stream of one piece: before any other answer the framework reads the request's body, however long it is."""
+    import flask
+
+    pieces = iter(() if method == "HEAD" else (answer.body,))
+    headers = {**answer.headers, "Content-Length": str(len(answer.body))}
+    return flask.Response(pieces, answer.status, headers if answer.status != 204 else dict(answer.headers))

@@ -1,0 +1,61 @@
+"""Tells the gateways, over Pulsar, which sessions have ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from pulsar_data import topics
+from pulsar_data.tokens import SessionsRevoked
+
+from user_auth import logs
+from user_auth.errors import Unavailable
+from user_auth.once import Once
+
+if TYPE_CHECKING:
+    from pulsar import Producer
+
+TIMEOUT: Final = 2
+"""Seconds to reach the broker, and again for its receipt."""
+
+
+class Announcements:
+    """Publishes revocations, keyed by user. Thread-safe; connects at the first one."""
+
+    def __init__(self, url: str, token: str | None) -> None:
+        self._url = url
+        self._token = token
+        self._producer: Once[Producer] = Once(self._connect, patience=2.0 * TIMEOUT)
+
+    def revoked(self, event: SessionsRevoked) -> None:
+        """Returns when the broker has it. Raises Unavailable where it does not take it in time."""
+        from pulsar import PulsarException
+
+        producer = self._producer.get()
+        try:
+            producer.send(event.to_json(), partition_key=event.user)
+        except PulsarException as error:
+            logs.failure("pulsar_failed", error)
+            raise Unavailable from error
+
+    def _connect(self) -> Producer:
+        from pulsar import AuthenticationToken, Client, ConsoleLogger, LoggerLevel, PulsarException
+
+        authentication = AuthenticationToken(self._token) if self._token else None
+        client = Client(
+            self._url,
+            authentication=authentication,
+            operation_timeout_seconds=TIMEOUT,
+            connection_timeout_ms=TIMEOUT * 1000,
+            logger=ConsoleLogger(LoggerLevel.Error),
+        )
+        try:
+            return client.create_producer(
+                topics.SESSIONS,
+                send_timeout_millis=TIMEOUT * 1000,
+                batching_enabled=False,  # one at a time, and somebody waits for it
+                block_if_queue_full=False,
+            )
+        except PulsarException as error:
+            logs.failure("pulsar_unreachable", error)
+            client.close()
+            raise Unavailable from error

@@ -1,0 +1,38 @@
+"""Puts the parts together. Nothing here connects to anything: each store does at its first use."""
+
+from __future__ import annotations
+
+import time
+
+from user_auth.accounts import Accounts
+from user_auth.announcements import Announcements
+from user_auth.api import Api
+from user_auth.database import Database
+from user_auth.http import Router
+from user_auth.keys import KeyFolder
+from user_auth.limits import Limits
+from user_auth.memory import Memory
+from user_auth.revocations import Revocations
+from user_auth.sessions import Sessions
+from user_auth.settings import Settings
+from user_auth.signins import Signins
+from user_auth.tokens import AccessTokens
+from user_auth.users import Users
+
+
+def now_ms() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def router(settings: Settings) -> Router:
+    """The whole of user-auth for these settings."""
+    database, memory = Database(settings), Memory(settings.redis_url)
+    revocations = Revocations(memory, Announcements(settings.pulsar_url, settings.pulsar_token))
+    tokens = AccessTokens(
+        KeyFolder(settings.signing_keys), settings.issuer, settings.audience, settings.access_seconds
+    )
+    users = Users(database)
+    signins = Signins(users, Sessions(database), tokens, revocations, settings.session_seconds, now_ms)
+    accounts = Accounts(users, signins, revocations, now_ms)
+    return Router(Api(accounts, signins, tokens, Limits(memory, settings.limits)).endpoints())

@@ -1,0 +1,77 @@
+"""The connection to Cassandra: made at first use, and every failure of it one exception."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from user_auth import logs
+from user_auth.errors import Unavailable
+from user_auth.once import Once
+from user_auth.settings import Settings
+
+if TYPE_CHECKING:
+    from cassandra.cluster import Cluster, Session
+    from cassandra.query import PreparedStatement
+
+TIMEOUT: Final = 2.0
+"""Seconds that a connect or a request may take."""
+
+
+class Database:
+    """Runs CQL in our keyspace with LOCAL_QUORUM. Thread-safe. Raises Unavailable where Cassandra does not answer."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._session: Once[Session] = Once(self._connect)
+        self._prepared: dict[str, PreparedStatement] = {}
+
+    def run(self, cql: str, *values: object) -> Sequence[Any]:
+        """The rows of one statement, as named tuples. Statements are prepared once a process."""
+        from cassandra import DriverException
+        from cassandra.cluster import NoHostAvailable
+
+        session = self._session.get()
+        try:
+            return list(session.execute(self._prepare(session, cql), values, timeout=TIMEOUT))
+        except (DriverException, NoHostAvailable) as error:
+            logs.failure("cassandra_failed", error)
+            raise Unavailable from error
+
+    def _prepare(self, session: Session, cql: str) -> PreparedStatement:
+        # Two threads may both prepare it at first: the same statement twice, which harms nobody.
+        if cql not in self._prepared:
+            self._prepared[cql] = session.prepare(cql)
+        return self._prepared[cql]
+
+    def _connect(self) -> Session:
+        from cassandra import DriverException
+        from cassandra.cluster import NoHostAvailable
+
+        cluster = self._cluster()
+        try:
+            return cluster.connect(self._settings.keyspace, wait_for_all_pools=False)
+        except (DriverException, NoHostAvailable, OSError) as error:
+            logs.failure("cassandra_unreachable", error)
+            cluster.shutdown()
+            raise Unavailable from error
+
+    def _cluster(self) -> Cluster:
+        from cassandra import ConsistencyLevel, ProtocolVersion
+        from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
+        from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPolicy, TokenAwarePolicy
+
+        profile = ExecutionProfile(
+            load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy()),  # the first contact's data centre
+            consistency_level=ConsistencyLevel.LOCAL_QUORUM,
+            serial_consistency_level=ConsistencyLevel.LOCAL_SERIAL,
+            request_timeout=TIMEOUT,
+        )
+        return Cluster(
+            list(self._settings.cassandra),
+            protocol_version=ProtocolVersion.V4,  # V5 adds checksums that the driver computes in Python
+            execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+            reconnection_policy=ConstantReconnectionPolicy(1.0, max_attempts=None),
+            connect_timeout=TIMEOUT,
+            control_connection_timeout=TIMEOUT,
+        )

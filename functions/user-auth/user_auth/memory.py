@@ -1,0 +1,72 @@
+"""What user-auth does in Redis: forget what others remember of a user, and count attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from pulsar_data import redis_keys
+from pulsar_data.model import UserId
+
+from user_auth import logs
+from user_auth.errors import Unavailable
+from user_auth.once import Once
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+TIMEOUT: Final = 1.0
+"""Seconds that Redis may take for an answer; it usually takes less than one thousandth of it."""
+
+
+@dataclass(frozen=True)
+class Count:
+    """How often something was tried in the present window, which ends in `ends_in` ms."""
+
+    attempts: int
+    ends_in: int
+
+
+class Memory:
+    """The Redis that all parts share. Thread-safe. Raises Unavailable where it does not answer."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._redis: Once[Redis] = Once(self._connect)
+
+    def forget(self, user_id: UUID) -> None:
+        """Delete what is remembered of a user's version, sessions and profile; the next reader asks Cassandra."""
+        from redis import RedisError
+
+        try:
+            self._redis.get().delete(redis_keys.token_version(UserId(str(user_id))))
+        except RedisError as error:
+            logs.failure("redis_failed", error)
+            raise Unavailable from error
+
+    def count(self, windows: Sequence[tuple[str, str, int]]) -> Sequence[Count]:
+        """Count one attempt in each window (limit's name, subject, seconds), in one round trip.
+
+        The first attempt opens the window; SET NX with a lifetime and INCR in one transaction never leave a counter
+        without an end.
+        """
+        from redis import RedisError
+
+        pipeline = self._redis.get().pipeline(transaction=True)
+        for name, subject, seconds in windows:
+            key = redis_keys.limit(name, subject)
+            pipeline.set(key, 0, ex=seconds, nx=True).incr(key).pttl(key)
+        try:
+            results = pipeline.execute()
+        except RedisError as error:
+            logs.failure("redis_failed", error)
+            raise Unavailable from error
+        return [Count(results[place + 1], max(results[place + 2], 1)) for place in range(0, len(results), 3)]
+
+    def _connect(self) -> Redis:
+        from redis import Redis
+
+        # from_url opens no socket yet: each command opens its own, or takes one from the pool.
+        return Redis.from_url(self._url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)

@@ -1,0 +1,127 @@
+"""The life of a session: started by a sign-in, kept alive by refreshing, ended by its user or by a thief."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from pulsar_data.tokens import AccessClaims
+
+from user_auth import logs
+from user_auth.errors import Code, Refused
+from user_auth.models import Tokens
+from user_auth.revocations import Revocations
+from user_auth.sessions import Session, Sessions
+from user_auth.tokens import AccessTokens, RefreshToken
+from user_auth.users import User, Users, next_version
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who sent a request with a good access token, on which live session."""
+
+    user: User
+    session: Session
+
+
+@dataclass(frozen=True)
+class Signins:
+    """`lifetime` of a session in seconds since it was last used; `clock` gives ms since the epoch.
+
+    Every method raises Unavailable where a store does not answer in time.
+    """
+
+    users: Users
+    sessions: Sessions
+    tokens: AccessTokens
+    revocations: Revocations
+    lifetime: int
+    clock: Callable[[], int]
+
+    def start(self, user: User, device: str) -> Tokens:
+        """A new session of a user who has proved who they are."""
+        now, session_id = self.clock(), uuid4()
+        session = Session(
+            user_id=user.user_id, session_id=session_id, device=device, refresh_hash=b"", version=user.version,
+            created_at=now, used_at=now, expires_at=now,
+        )  # fmt: skip
+        tokens = self._let_in(user, session, now)
+        logs.info("signed_in", user=str(user.user_id), session=str(session_id))
+        return tokens
+
+    def refresh(self, text: str) -> Tokens:
+        """The next tokens of a session. Raises Refused 401.
+
+        A token that was used before means that two parties have it: nobody can tell which is the thief, so the session
+        ends for both. That holds for a client that lost the answer, too: it signs in again.
+        """
+        token, now = RefreshToken.parse(text), self.clock()
+        session = self.sessions.find(token.user, token.session) if token else None
+        if token is None or session is None:
+            raise Refused(Code.INVALID_REFRESH_TOKEN, "This refresh token is of no live session: sign in again.")
+        if not token.is_latest(session.refresh_hash):
+            self._stolen(session, now)
+        user = self.users.find(session.user_id)
+        if user is None or session.version < user.version:
+            raise _ended()
+        return self._let_in(user, session, now)
+
+    def caller(self, claims: AccessClaims) -> Caller:
+        """The user and session of checked claims, if both are live in Cassandra. Raises Refused `session_ended`."""
+        user = self.users.find(UUID(claims.sub))
+        session = self.sessions.find(UUID(claims.sub), UUID(claims.sid)) if user else None
+        if user is None or session is None or min(claims.ver, session.version) < user.version:
+            raise _ended()
+        return Caller(user, session)
+
+    def end(self, user_id: UUID, session_id: UUID) -> None:
+        """End one session. Repeating it tells the gateways again. Raises Unavailable `revocation_delayed`."""
+        now = self.clock()
+        self.sessions.end(user_id, [session_id], now)
+        self.revocations.ended(user_id, session_id, now)
+        logs.info("session_ended", user=str(user_id), session=str(session_id))
+
+    def end_all(self, user: User) -> None:
+        """End every session of a user. Raises Unavailable `revocation_delayed`.
+
+        The version alone voids them; deleting the rows keeps the list of sessions honest.
+        """
+        now = self.clock()
+        self.users.set_version(user.user_id, next_version(user, now))
+        self._end_others(user.user_id, None, now)
+
+    def keep_only(self, caller: Caller, now: int) -> Tokens:
+        """New tokens for this session, whose user has a new version; all others end.
+
+        Raises Unavailable `revocation_delayed`. The others go first: if this session's row cannot be written, too much
+        has ended, never too little.
+        """
+        self._end_others(caller.user.user_id, caller.session.session_id, now)
+        return self._let_in(caller.user, caller.session, now)
+
+    def _end_others(self, user_id: UUID, kept: UUID | None, now: int) -> None:
+        self.sessions.end(user_id, self.sessions.others(user_id, kept), now)
+        self.revocations.all_ended(user_id, now, but=kept)
+        logs.info("sessions_ended", user=str(user_id))
+
+    def _let_in(self, user: User, session: Session, now: int) -> Tokens:
+        """Write the session's next life, then hand out its tokens: nobody holds a token of a session that is not."""
+        secret = RefreshToken.new(user.user_id, session.session_id)
+        access = self.tokens.issue(user.user_id, session.session_id, user.version, now)
+        self.sessions.write(session.used(secret.digest, user.version, now, self.lifetime))
+        self.revocations.noted(user.user_id)
+        return Tokens(
+            access_token=access, refresh_token=str(secret), expires_in=self.tokens.lifetime, user_id=str(user.user_id)
+        )
+
+    def _stolen(self, session: Session, now: int) -> None:
+        logs.warning("refresh_token_reused", user=str(session.user_id), session=str(session.session_id))
+        self.sessions.end(session.user_id, [session.session_id], now)
+        self.revocations.ended(session.user_id, session.session_id, now)
+        raise Refused(Code.REFRESH_TOKEN_REUSED, "This refresh token was used before. The session is ended: sign in.")
+
+
+def _ended() -> Refused:
+    challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+    return Refused(Code.SESSION_ENDED, "This session has ended: sign in again.", challenge)
