@@ -11,6 +11,7 @@ import runpy
 import select
 import sys
 import threading
+from pathlib import Path
 
 
 def main(argv: list[str]) -> None:
@@ -18,7 +19,7 @@ def main(argv: list[str]) -> None:
     parent = os.pidfd_open(os.getppid())
     threading.Thread(target=_end_with, args=(parent,), daemon=True, name="parent-watch").start()
     sys.argv = argv
-    sys.path[0] = os.path.dirname(argv[0])  # as Python itself would have it for a script
+    sys.path[0] = str(Path(argv[0]).parent)  # as Python itself would have it for a script
     runpy.run_path(argv[0], run_name="__main__")
 
 

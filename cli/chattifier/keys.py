@@ -35,6 +35,6 @@ def _make(path: Path) -> None:
 
 def _public(path: Path) -> dict[str, str]:
     key = serialization.load_pem_private_key(path.read_bytes(), password=None)
-    assert isinstance(key, Ed25519PrivateKey), f"{path} is not an Ed25519 key"  # noqa: S101
+    assert isinstance(key, Ed25519PrivateKey), f"{path} is not an Ed25519 key"
     jwk = OKPAlgorithm.to_jwk(key.public_key(), as_dict=True)
     return {**jwk, "kid": path.stem, "use": "sig", "alg": "EdDSA"}

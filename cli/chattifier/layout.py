@@ -55,7 +55,7 @@ class Layout:
         """Make the folders. Raises MachineError where a path would break the scripts that Pulsar ships."""
         if any(character.isspace() for character in str(self.root)):
             raise MachineError(
-                f"The data folder {str(self.root)!r} has a space in its path, which Pulsar's scripts cannot take: use --data."
+                f"The data folder {str(self.root)!r} has a space in its path: Pulsar cannot take that. Use --data."
             )
         try:
             self.logs.mkdir(parents=True, exist_ok=True)

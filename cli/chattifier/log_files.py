@@ -36,7 +36,7 @@ def last_lines(path: Path, count: int) -> list[str]:
 
 
 def follow(paths: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
-    """Yield (name, line) of what is appended to the files from now on, for ever. Files may appear later, or start anew."""
+    """Yield (name, line) of what is appended to the files, for ever. Files may appear later, or start anew."""
     positions = {name: path.stat().st_size if path.exists() else 0 for name, path in paths.items()}
     while True:
         for name, path in paths.items():

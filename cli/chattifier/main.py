@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from chattifier.commands.deploy import deploy, package
 from chattifier.commands.schema import schema
 from chattifier.commands.stack import down, logs, reset, status, up
 
@@ -14,5 +15,5 @@ def cli() -> None:
     """Chattifier: a chat backend on Pulsar Functions, Cassandra and Redis."""
 
 
-for command in (up, down, status, logs, reset, schema):
+for command in (up, down, status, logs, reset, deploy, package, schema):
     cli.add_command(command)

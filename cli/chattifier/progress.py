@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Protocol
 
 from rich.console import Console
@@ -70,14 +71,17 @@ class Screen:
             self._spinners[name] = self._live.add_task(f"{name} [dim]{entry.state}[/]", total=None)
         self._live.update(self._spinners[name], description=f"{name} [dim]{entry.state}[/]")
 
+    def _print(self, line: str) -> None:
+        """With the time where it goes to a file."""
+        stamp = "" if self._console.is_terminal else f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} "
+        self._live.console.print(stamp + line, highlight=False, soft_wrap=True)
+
     def _settle(self, name: str, entry: Entry) -> None:
         if name in self._spinners:
             self._live.remove_task(self._spinners.pop(name))
         took = time.monotonic() - self._since.pop(name, time.monotonic())
         seconds = f" [dim]{took:.1f} s[/]" if entry.state is State.READY else ""
-        self._live.console.print(
-            f"{MARKS[entry.state]} {name} [dim]{entry.state}[/]{seconds} {entry.note}", highlight=False
-        )
+        self._print(f"{MARKS[entry.state]} {name} [dim]{entry.state}[/]{seconds} {entry.note}")
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 from pathlib import Path
 
@@ -45,6 +44,8 @@ class RunState(BaseModel):
     supervisor: Identity | None
     ports: Ports
     entries: dict[str, Entry]
+    parallelism: int = 1
+    """Instances of each function."""
     up: bool = False
     failure: str | None = None
 
@@ -66,4 +67,4 @@ def write(path: Path, state: RunState) -> None:
     """Replace the file at once: a reader sees the old or the new one, never a half."""
     new = path.with_suffix(".new")
     new.write_text(state.model_dump_json(indent=2))
-    os.replace(new, path)
+    new.replace(path)

@@ -29,7 +29,7 @@ class CassandraAddress:
         matches = [re.fullmatch(r"\s*([^:\s]+):(\d+)\s*", point) for point in text.split(",")]
         if not all(matches) or not re.fullmatch(r"[a-z][a-z0-9_]*", keyspace):
             raise StackError(
-                f"Not a Cassandra address and keyspace: {text!r}, {keyspace!r}. Wanted is host:port[,host:port] and a plain name."
+                f"Not a Cassandra address and keyspace: {text!r}, {keyspace!r}. Give host:port[,host:port] and a name."
             )
         return cls(tuple((match[1], int(match[2])) for match in matches if match), keyspace)
 

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.console import Console
 
-from chattifier import keys, processes, schema, topics
+from chattifier import functions, keys, processes, schema, topics
 from chattifier.artifacts import Artifact, pinned
 from chattifier.downloads import Cache
 from chattifier.errors import StackError
+from chattifier.functions import Deployment, UserConfig
 from chattifier.layout import Layout
+from chattifier.package import Sources
 from chattifier.parts.cassandra import cassandra
 from chattifier.parts.part import Part, Task
+from chattifier.parts.programs import auth, gateway, settings
 from chattifier.parts.pulsar import admin_url, pulsar
 from chattifier.parts.redis import redis
 from chattifier.ports import HOST, Ports, check_free
 from chattifier.progress import downloading
+from chattifier.pulsar_admin import PulsarAdmin
 from chattifier.run_state import RunState, read
 from chattifier.schema import LOCAL_REPLICATION, CassandraAddress
 from chattifier.supervisor import Stage
+from chattifier.topics import Admin
 
 ALL = ("redis", "cassandra", "pulsar", "functions", "auth", "gateways")
 KEYSPACE = "chat"
@@ -43,6 +48,11 @@ class Stack:
         """Where its Cassandra is."""
         return CassandraAddress(((HOST, self.ports.cassandra),), KEYSPACE)
 
+    @property
+    def initial_state(self) -> RunState:
+        """What the supervisor's record starts with."""
+        return RunState(supervisor=None, ports=self.ports, entries={}, parallelism=self.parallelism)
+
     def prepare(self, console: Console) -> None:
         """Everything before the first part starts: folders, free ports, downloads, keys. Idempotent."""
         self.layout.create()
@@ -54,26 +64,56 @@ class Stack:
 
     def stages(self) -> Sequence[Stage]:
         """The parts and tasks in the order in which they start. Those of a stage start together."""
-        stores = (self._redis(), self._cassandra(), self._pulsar())
-        return [stage for stage in (self._of(stores), self._of(self._stores_content())) if stage]
-
-    def _of(self, items: Sequence[Part | Task]) -> Stage:
-        return list(items)
-
-    def _redis(self) -> Part:
-        return redis(self.layout, self.ports)
-
-    def _cassandra(self) -> Part:
-        return cassandra(self.layout, self.ports, self.cache)
-
-    def _pulsar(self) -> Part:
-        return pulsar(self.layout, self.ports, self.cache)
-
-    def _stores_content(self) -> Sequence[Task]:
-        return (
-            Task("schema", lambda: schema.apply(self.cassandra, LOCAL_REPLICATION)),
-            Task("topics", lambda: topics.ensure(topics.Admin(admin_url(self.ports)))),
+        stages: tuple[Iterable[Part | Task], ...] = (
+            self._stores(),
+            self._contents(),
+            self._functions_and_auth(),
+            self._gateways(),
         )
+        return [stage for stage in map(tuple, stages) if stage]
+
+    def _stores(self) -> Iterator[Part]:
+        if "redis" in self.only:
+            yield redis(self.layout, self.ports)
+        if "cassandra" in self.only:
+            yield cassandra(self.layout, self.ports, self.cache)
+        if "pulsar" in self.only:
+            part = pulsar(self.layout, self.ports, self.cache)
+            yield replace(part, restarted=self._revive_functions) if "functions" in self.only else part
+
+    def _contents(self) -> Iterator[Task]:
+        if "cassandra" in self.only:
+            yield Task("schema", lambda: schema.apply(self.cassandra, LOCAL_REPLICATION))
+        if "pulsar" in self.only:
+            yield Task("topics", lambda: topics.ensure(self._admin))
+
+    def _functions_and_auth(self) -> Iterator[Part | Task]:
+        if "functions" in self.only:
+            yield Task("functions", self._deployment().run)
+        if "auth" in self.only:
+            yield auth(self.layout, self.ports)
+
+    def _gateways(self) -> Iterator[Part]:
+        if "gateways" in self.only:
+            for number in range(1, len(self.ports.gateways) + 1):
+                yield gateway(number, self.layout, self.ports)
+
+    @property
+    def _admin(self) -> Admin:
+        return Admin(admin_url(self.ports))
+
+    def _deployment(self) -> Deployment:
+        tool = PulsarAdmin(self.cache.pulsar, admin_url(self.ports), f"pulsar://{HOST}:{self.ports.pulsar}")
+        environment = settings(self.layout, self.ports)
+        config = UserConfig(
+            cassandra=environment["CHATTIFIER_CASSANDRA"],
+            keyspace=KEYSPACE,
+            redis_url=environment["CHATTIFIER_REDIS_URL"],
+        )
+        return Deployment(tool, self._admin, Sources.installed(), config, self.parallelism)
+
+    def _revive_functions(self) -> None:
+        functions.await_running(self._admin)
 
     def _check_ports(self, part: str) -> None:
         names = [f"gateway-{n}" for n in range(1, len(self.ports.gateways) + 1)] if part == "gateways" else [part]

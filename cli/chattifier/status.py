@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pulsar_data.topics import FUNCTIONS
 from pydantic import BaseModel, ConfigDict
 from rich.table import Table
 
+from chattifier.function_instances import instances
 from chattifier.layout import Layout
 from chattifier.ports import HOST
 from chattifier.run_state import Entry, RunState, State
@@ -67,8 +69,27 @@ def report(layout: Layout, state: RunState) -> Report:
         ),
         cassandra=CassandraPlace(host=HOST, port=ports.cassandra, keyspace="chat"),
         redis=RedisAddress(url=f"redis://{HOST}:{ports.redis}/0"),
-        parts={name: _part(entry) for name, entry in state.entries.items() if entry.log is not None},
+        parts={**_processes(state), **_functions(layout, state)},
     )
+
+
+def _processes(state: RunState) -> dict[str, PartStatus]:
+    return {name: _part(entry) for name, entry in state.entries.items() if entry.log is not None}
+
+
+def _functions(layout: Layout, state: RunState) -> dict[str, PartStatus]:
+    """Each instance of each function is a part, `<function>-<instance>`: Pulsar starts them, and starts them again."""
+    if "functions" not in state.entries:
+        return {}
+    pulsar = state.entries["pulsar"].process
+    running = instances(pulsar.pid) if pulsar is not None and pulsar.alive else {}
+    wanted = [(name, number) for name in FUNCTIONS for number in range(state.parallelism)]
+    return {f"{name}-{number}": _function(layout, name, number, running.get((name, number))) for name, number in wanted}
+
+
+def _function(layout: Layout, name: str, instance: int, pid: int | None) -> PartStatus:
+    state = State.STOPPED if pid is None else State.READY
+    return PartStatus(pid=pid, state=state, log=str(layout.function_log(name, instance)))
 
 
 def _part(entry: Entry) -> PartStatus:

@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -21,7 +21,6 @@ from chattifier import processes
 from chattifier.errors import ChattifierError, PartFailed
 from chattifier.log_files import last_meaningful
 from chattifier.parts.part import Part, Task
-from chattifier.ports import Ports
 from chattifier.processes import Identity
 from chattifier.progress import Observer
 from chattifier.run_state import Entry, RunState, State, write
@@ -36,8 +35,8 @@ Stage = Sequence[Part | Task]
 """Started together; the next stage waits until all of this are ready."""
 
 
-class Interrupted(Exception):  # noqa: N818 - it is no error: somebody asked us to stop
-    """SIGINT or SIGTERM arrived."""
+class Interrupted(Exception):
+    """We were asked to stop, by a signal."""
 
 
 @dataclass
@@ -56,7 +55,7 @@ class Running:
 class Supervisor:
     """Owns the processes of one stack."""
 
-    def __init__(self, stages: Sequence[Stage], ports: Ports, run_file: Path, observer: Observer) -> None:
+    def __init__(self, stages: Sequence[Stage], initial: RunState, run_file: Path, observer: Observer) -> None:
         """Nothing starts before `run`."""
         self._stages = stages
         self._run_file = run_file
@@ -64,15 +63,15 @@ class Supervisor:
         self._running: list[Running] = []
         self._stop = threading.Event()
         entries = {item.name: Entry(log=_log(item)) for stage in stages for item in stage}
-        self._state = RunState(supervisor=processes.identify(os.getpid()), ports=ports, entries=entries)
+        self._state = initial.model_copy(update={"entries": entries, "supervisor": processes.identify(os.getpid())})
 
     def run(self, when_up: Callable[[], None]) -> None:
-        """Start everything, call `when_up`, and keep it so until SIGINT or SIGTERM; then stop everything.
+        """Start everything, call `when_up`, and keep it so until SIGINT, SIGTERM or SIGHUP; then stop everything.
 
         Raises the ChattifierError of a part or task that failed at the start, with everything stopped again.
         """
-        signal.signal(signal.SIGINT, self._asked_to_stop)
-        signal.signal(signal.SIGTERM, self._asked_to_stop)
+        for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # HUP: the terminal was closed
+            signal.signal(sign, self._asked_to_stop)
         self._publish()
         try:
             for stage in self._stages:
@@ -99,9 +98,7 @@ class Supervisor:
         for part in parts:
             starting.append(self._launch(part))
             self._running.append(starting[-1])
-        for task in stage:
-            if isinstance(task, Task):
-                self._perform(task)
+        self._perform([item for item in stage if isinstance(item, Task)])
         while not all(running.ready for running in starting):
             self._check_starting(starting)
             self._pause()
@@ -128,18 +125,23 @@ class Supervisor:
         self._set(part.name, State.FAILED)
         raise PartFailed(f"{what}: {last_meaningful(part.log)} (log: {part.log})")
 
-    def _perform(self, task: Task) -> None:
-        """Run a task in another thread, while this one sees parts die and signals come."""
-        self._set(task.name, State.STARTING)
-        with ThreadPoolExecutor(1) as thread:
-            future = thread.submit(task.run)
-            while not future.done():
+    def _perform(self, tasks: Sequence[Task]) -> None:
+        """Run tasks in other threads, while this one sees parts die and signals come."""
+        with ThreadPoolExecutor(max(1, len(tasks))) as threads:
+            futures = {task.name: threads.submit(task.run) for task in tasks}
+            for name in futures:
+                self._set(name, State.STARTING)
+            while futures:
+                for name in [name for name, future in futures.items() if future.done()]:
+                    self._finish(name, futures.pop(name))
                 self._check_starting(self._running)
                 self._pause()
+
+    def _finish(self, name: str, future: Future[str]) -> None:
         try:
-            self._set(task.name, State.READY, note=future.result())
+            self._set(name, State.READY, note=future.result())
         except ChattifierError:
-            self._set(task.name, State.FAILED)
+            self._set(name, State.FAILED)
             raise
 
     def _pause(self) -> None:
@@ -163,8 +165,15 @@ class Supervisor:
         elif not running.ready and running.part.ready():
             running.ready = True
             self._set(running.part.name, State.READY, running.identity, running.part.listens)
-            if running.part.restarted is not None:
-                threading.Thread(target=running.part.restarted, daemon=True).start()
+            threading.Thread(target=self._repair, args=(running.part,), daemon=True).start()
+
+    def _repair(self, part: Part) -> None:
+        """Mend what a part's restart left behind. If that fails the part runs all the same: say so and go on."""
+        try:
+            if part.restarted is not None:
+                part.restarted()
+        except ChattifierError as error:
+            self._observer.changed(part.name, self._state.entries[part.name].model_copy(update={"note": error.message}))
 
     def _plan_restart(self, running: Running) -> None:
         if running.ready and time.monotonic() - running.started > HEALTHY_AFTER:

@@ -16,11 +16,11 @@ GIB = 1024 * MIB
 DAY = 24 * 60  # and in minutes
 FOREVER: Mapping[str, int] = {"retentionTimeInMinutes": -1, "retentionSizeInMB": -1}
 EVENTS_RETENTION: Mapping[str, int] = {"retentionTimeInMinutes": 7 * DAY, "retentionSizeInMB": 10 * GIB}
-"""`events` is what others build on and what a lost table can be made from again: a week of it, at most 10 GiB a partition."""
+"""`events` is what others build on, and a lost table can be made from: a week of it, at most 10 GiB a partition."""
 CORE_RETENTION: Mapping[str, int] = {"retentionTimeInMinutes": 60, "retentionSizeInMB": GIB}
 """The rest of chat/core: an hour after it was consumed, for whoever has to look what happened."""
 GATEWAY_TTL_SECONDS = 60
-"""A delivery that its gateway did not take within a minute is of no use: its sockets have gone elsewhere and recover."""
+"""A delivery that was not taken within a minute is of no use: the sockets have gone elsewhere, and recover."""
 
 Json = Mapping[str, object] | list[str] | int | bool
 

@@ -94,7 +94,7 @@ def _run(stack: Stack, console: Console) -> None:
     """Supervise in this process."""
     screen = Screen(console)
     with locked(stack.layout), screen.shown():
-        supervisor = Supervisor(stack.stages(), stack.ports, stack.layout.run_file, screen)
+        supervisor = Supervisor(stack.stages(), stack.initial_state, stack.layout.run_file, screen)
         supervisor.run(when_up=lambda: console.print(table(stack.layout, _state(stack.layout))))
 
 

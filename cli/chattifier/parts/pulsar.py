@@ -35,7 +35,7 @@ WORKER_SETTINGS = {
     "instanceLivenessCheckFreqMs": "1000",
 }
 JVM = "-Xms256m -Xmx512m -XX:MaxDirectMemorySize=512m"
-# The first tier of the compiler only would start faster, but the broker lives long. No pretouch: idle memory stays small.
+# Without the AlwaysPreTouch of Pulsar's default: idle memory stays small.
 GC = "-XX:+UseSerialGC -XX:+PerfDisableSharedMem"
 
 

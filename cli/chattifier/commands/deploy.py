@@ -1,0 +1,75 @@
+"""`chattifier deploy` and `chattifier package`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from chattifier import package as function_package
+from chattifier import topics
+from chattifier.artifacts import pinned
+from chattifier.downloads import Cache
+from chattifier.functions import Deployment, UserConfig
+from chattifier.package import Sources
+from chattifier.progress import downloading
+from chattifier.pulsar_admin import PulsarAdmin
+from chattifier.topics import Admin
+
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.option("--admin-url", required=True, help="http://host:8080 of any broker.")
+@click.option("--service-url", required=True, help="pulsar://host:6650 of any broker.")
+@click.option("--token", envvar="CHATTIFIER_PULSAR_TOKEN", help="For the admin API; better given by the environment.")
+@click.option("--cassandra", required=True, help="host:port[,host:port], as the functions reach it.")
+@click.option("--keyspace", default="chat", show_default=True)
+@click.option("--redis-url", required=True, help="As the functions reach it.")
+@click.option("--parallelism", default=2, show_default=True, type=click.IntRange(1, 64))
+@click.option(
+    "--functions", type=FOLDER, help="Folder of chat_functions and its configs, instead of the installed ones."
+)
+@click.option("--with-deps", type=FILE, help="Hashed requirements to pack as wheels (locks/functions.txt).")
+@click.option("--cache", default="~/.cache/chattifier", envvar="CHATTIFIER_CACHE", show_default=True)
+def deploy(
+    admin_url: str,
+    service_url: str,
+    token: str | None,
+    cassandra: str,
+    keyspace: str,
+    redis_url: str,
+    parallelism: int,
+    functions: Path | None,
+    with_deps: Path | None,
+    cache: str,
+) -> None:
+    """Make namespaces and topics, and create or update the functions, on any Pulsar. Twice is as good as once."""
+    admin = Admin(admin_url.rstrip("/"), token)
+    distribution = _distribution(Cache(Path(cache).expanduser()))
+    config = UserConfig(cassandra=cassandra, keyspace=keyspace, redis_url=redis_url)
+    tool = PulsarAdmin(distribution, admin.url, service_url, token)
+    click.echo(topics.ensure(admin))
+    click.echo(Deployment(tool, admin, Sources.installed(functions), config, parallelism, with_deps).run())
+
+
+@click.command()
+@click.option("--out", default="dist", show_default=True, type=click.Path(file_okay=False, path_type=Path))
+@click.option("--functions", type=FOLDER, help="Folder of chat_functions, instead of the installed one.")
+@click.option(
+    "--with-deps", is_flag=True, help="Pack the wheels of --lock as well, for this machine's Python and libc."
+)
+@click.option("--lock", default="locks/functions.txt", show_default=True, type=click.Path(path_type=Path))
+def package(out: Path, functions: Path | None, with_deps: bool, lock: Path) -> None:
+    """Write the zip of the functions."""
+    click.echo(function_package.build(Sources.installed(functions), out, lock if with_deps else None))
+
+
+def _distribution(cache: Cache) -> Path:
+    if not cache.pulsar.exists():
+        missing = cache.missing(pinned("pulsar"))
+        with downloading(Console(stderr=True), sum(artifact.size for artifact in missing)) as bar:
+            cache.fetch(missing, lambda count: bar.advance(bar.task_ids[0], count))
+    return cache.unpack_pulsar()

@@ -1,0 +1,136 @@
+"""Deploys the Pulsar Functions: creates those that are missing, updates those that differ, waits until they run.
+
+Each carries the digest of everything it was made of, as a label among its runtime options (a worker on Kubernetes
+makes a pod label of it, one on plain processes ignores it): so nothing is done if nothing changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from pulsar_data.topics import FUNCTIONS
+from pydantic import BaseModel, ConfigDict, Field
+
+from chattifier import package
+from chattifier.errors import DeployError
+from chattifier.package import Sources
+from chattifier.pulsar_admin import PulsarAdmin
+from chattifier.topics import Admin
+
+API = "/admin/v3/functions/chat/core"
+RUNS_WITHIN = 120.0
+RESTART_AFTER = 12.0
+"""Instances that a worker could not start (its package store was not up yet, say) are not tried again by themselves."""
+
+
+class UserConfig(BaseModel):
+    """What a function instance is told: where its stores are."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cassandra: str
+    keyspace: str
+    redis_url: str
+
+
+class _Instance(BaseModel):
+    running: bool = False
+    error: str = ""
+
+
+class _InstanceStatus(BaseModel):
+    status: _Instance
+
+
+class _Status(BaseModel):
+    numInstances: int = 0
+    numRunning: int = 0
+    instances: list[_InstanceStatus] = Field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        return 0 < self.numInstances == self.numRunning
+
+    @property
+    def error(self) -> str:
+        """The first line of what an instance says is wrong."""
+        errors = [instance.status.error.strip() for instance in self.instances if instance.status.error.strip()]
+        return errors[0].splitlines()[0][:300] if errors else "no instance says why"
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """All functions, from which sources, with which settings, on which Pulsar."""
+
+    tool: PulsarAdmin
+    admin: Admin
+    sources: Sources
+    user_config: UserConfig
+    parallelism: int
+    locked_dependencies: Path | None = None
+    """Wheels to pack, where the worker's Python has none."""
+
+    def run(self) -> str:
+        """Create or update what differs, and wait until all instances run. Says what was done."""
+        with tempfile.TemporaryDirectory() as folder:
+            archive = package.build(self.sources, Path(folder), self.locked_dependencies)
+            changed = {name: how for name in FUNCTIONS if (how := self._how(name, archive)) is not None}
+            with ThreadPoolExecutor(len(FUNCTIONS)) as threads:
+                list(threads.map(lambda name: self._deploy(changed[name], name, archive), changed))
+        await_running(self.admin)
+        return ", ".join(f"{how}d {name}" for name, how in changed.items()) or "unchanged"
+
+    def _how(self, name: str, archive: Path) -> str | None:
+        """What there is to do for a function: create, update or nothing."""
+        response = self.admin.request("GET", f"{API}/{name}", allowed=(404,))
+        if response.status_code == 404:
+            return "create"
+        deployed = str(response.json().get("customRuntimeOptions", ""))
+        return None if self._digest(name, archive) in deployed else "update"
+
+    def _deploy(self, how: str, name: str, archive: Path) -> None:
+        self.tool.run(
+            (
+                *("functions", how, "--function-config-file", str(self.sources.config(name))),
+                *("--py", str(archive), "--parallelism", str(self.parallelism)),
+                *("--user-config", self.user_config.model_dump_json()),
+                *("--custom-runtime-options", json.dumps({"extraLabels": {"digest": self._digest(name, archive)}})),
+            )
+        )
+
+    def _digest(self, name: str, archive: Path) -> str:
+        parts = (
+            package.digest(archive),
+            self.sources.config(name).read_text(),
+            self.user_config.model_dump_json(),
+            str(self.parallelism),
+        )
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def await_running(admin: Admin) -> None:
+    """Wait until every instance of every function runs; restart those that do not come up by themselves.
+
+    Raises DeployError with the reason that Pulsar gives.
+    """
+    for name in FUNCTIONS:
+        deadline = time.monotonic() + RUNS_WITHIN
+        restart_at = time.monotonic() + RESTART_AFTER
+        while not (status := _status(admin, name)).complete:
+            if time.monotonic() > deadline:
+                raise DeployError(f"The function {name} does not run: {status.error}. See `chattifier logs {name}-0`.")
+            if time.monotonic() > restart_at:
+                admin.request("POST", f"{API}/{name}/restart", allowed=(400, 503))
+                restart_at = time.monotonic() + RESTART_AFTER
+            time.sleep(0.3)
+
+
+def _status(admin: Admin, name: str) -> _Status:
+    response = admin.request("GET", f"{API}/{name}/status", allowed=(404, 500, 503))
+    return _Status.model_validate_json(response.content) if response.is_success else _Status()
