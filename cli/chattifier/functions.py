@@ -25,8 +25,8 @@ from chattifier.topics import Admin
 
 API = "/admin/v3/functions/chat/core"
 RUNS_WITHIN = 120.0
-RESTART_AFTER = 12.0
-"""Instances that a worker could not start (its package store was not up yet, say) are not tried again by themselves."""
+RESTART_EVERY = 10.0
+"""Seconds that an instance gets to come up before it is restarted (again)."""
 
 
 class UserConfig(BaseModel):
@@ -56,6 +56,11 @@ class _Status(BaseModel):
     @property
     def complete(self) -> bool:
         return 0 < self.numInstances == self.numRunning
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether an instance is down for a reason: the worker does not try again by itself."""
+        return any(instance.status.error and not instance.status.running for instance in self.instances)
 
     @property
     def error(self) -> str:
@@ -119,16 +124,17 @@ def await_running(admin: Admin) -> None:
 
     Raises DeployError with the reason that Pulsar gives.
     """
-    for name in FUNCTIONS:
-        deadline = time.monotonic() + RUNS_WITHIN
-        restart_at = time.monotonic() + RESTART_AFTER
-        while not (status := _status(admin, name)).complete:
+    deadline = time.monotonic() + RUNS_WITHIN
+    restarted = dict.fromkeys(FUNCTIONS, 0.0)
+    while waiting := {name: status for name in FUNCTIONS if not (status := _status(admin, name)).complete}:
+        for name, status in waiting.items():
             if time.monotonic() > deadline:
                 raise DeployError(f"The function {name} does not run: {status.error}. See `chattifier logs {name}-0`.")
-            if time.monotonic() > restart_at:
+            # After a restart of the worker this is the rule: it starts instances before its package store answers.
+            if status.gave_up and time.monotonic() > restarted[name] + RESTART_EVERY:
                 admin.request("POST", f"{API}/{name}/restart", allowed=(400, 503))
-                restart_at = time.monotonic() + RESTART_AFTER
-            time.sleep(0.3)
+                restarted[name] = time.monotonic()
+        time.sleep(0.3)
 
 
 def _status(admin: Admin, name: str) -> _Status:

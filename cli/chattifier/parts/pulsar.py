@@ -42,7 +42,7 @@ GC = "-XX:+UseSerialGC -XX:+PerfDisableSharedMem"
 def pulsar(layout: Layout, ports: Ports, cache: Cache) -> Part:
     """The Pulsar of a stack; makes its home."""
     home = layout.part("pulsar")
-    _make_home(home, cache.unpack_pulsar(), ports)
+    _make_home(home, cache.unpack_pulsar(), ports, layout.logs)
     return Part(
         name="pulsar",
         argv=(str(home / "bin" / "pulsar"), "standalone", *_options(ports)),
@@ -85,7 +85,7 @@ def _environment(home: Path, layout: Layout) -> dict[str, str]:
     return env
 
 
-def _make_home(home: Path, distribution: Path, ports: Ports) -> None:
+def _make_home(home: Path, distribution: Path, ports: Ports, logs: Path) -> None:
     """Copy what is small or differs (the scripts find their home by where they lie), link what is large."""
     for name in ("bin", "conf"):
         shutil.copytree(distribution / name, home / name, dirs_exist_ok=True)
@@ -95,16 +95,22 @@ def _make_home(home: Path, distribution: Path, ports: Ports) -> None:
         link.symlink_to(distribution / name)
     settings = {**BROKER_SETTINGS, "brokerServicePort": str(ports.pulsar), "webServicePort": str(ports.pulsar_web)}
     _set(home / "conf" / "standalone.conf", settings, "=")
-    _set(home / "conf" / "functions_worker.yml", WORKER_SETTINGS, ": ")
+    worker = {**WORKER_SETTINGS, "    logDirectory": str(logs)}  # indented: below functionRuntimeFactoryConfigs
+    _set(home / "conf" / "functions_worker.yml", worker, ": ")
     client = {"webServiceUrl": f"{admin_url(ports)}/", "brokerServiceUrl": f"pulsar://{HOST}:{ports.pulsar}/"}
     _set(home / "conf" / "client.conf", client, "=")
     _write_python(home / "python" / "python3")
 
 
 def _set(path: Path, settings: dict[str, str], separator: str) -> None:
-    """Replace or add settings. Rewrites every line, as the shipped file has no newline at its end."""
-    lines = [line for line in path.read_text().splitlines() if line.partition(separator.strip())[0] not in settings]
-    lines += [f"{name}{separator}{value}" for name, value in settings.items()]
+    """Replace settings where they stand, add those that do not. The shipped file has no newline at its end."""
+    lines = path.read_text().splitlines()
+    places = {line.partition(separator.strip())[0]: place for place, line in enumerate(lines)}
+    for name, value in settings.items():
+        if name in places:
+            lines[places[name]] = f"{name}{separator}{value}"
+        else:
+            lines.append(f"{name}{separator}{value}")
     path.write_text("\n".join(lines) + "\n")
 
 
