@@ -13,8 +13,9 @@ from user_auth.settings import Settings
 if TYPE_CHECKING:
     import flask
 
-_DRAINED = 1024 * 1024
-"""Bytes of a body that is too long which are read and dropped, so that its sender is there to read the answer."""
+_DRAINED = 4 * 1024 * 1024
+"""Bytes of a body that is too long which are read and dropped, so that its sender is there to read the answer. Whoever
+sends more may find the connection closed after it."""
 
 logs.configure()
 settings = Settings.read(os.environ)

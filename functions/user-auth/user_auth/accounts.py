@@ -49,7 +49,7 @@ class Accounts:
         )  # fmt: skip
 
     def login(self, credentials: Credentials) -> Tokens:
-        """A new session. Raises Refused `bad_credentials`: one answer, as slow, whether the name or the password is wrong.
+        """A new session. Raises Refused `bad_credentials`: one answer, as slow, whichever of the two is wrong.
 
         A name that nobody has costs the same reads and the same hash as one that somebody has.
         """

@@ -29,9 +29,7 @@ def router(settings: Settings) -> Router:
     """The whole of user-auth for these settings."""
     database, memory = Database(settings), Memory(settings.redis_url)
     revocations = Revocations(memory, Announcements(settings.pulsar_url, settings.pulsar_token))
-    tokens = AccessTokens(
-        KeyFolder(settings.signing_keys), settings.issuer, settings.audience, settings.access_seconds
-    )
+    tokens = AccessTokens(KeyFolder(settings.signing_keys), settings.issuer, settings.audience, settings.access_seconds)
     users = Users(database)
     signins = Signins(users, Sessions(database), tokens, revocations, settings.session_seconds, now_ms)
     accounts = Accounts(users, signins, revocations, now_ms)

@@ -21,7 +21,7 @@ B = TypeVar("B", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Request:
-    """`headers` by lower-case name. `body` is cut off behind MAX_BODY + 1 bytes. `address`: the client's, for limits."""
+    """`headers` by lower-case name; `body` is cut off behind MAX_BODY + 1 bytes; `address` is whom limits count."""
 
     method: str
     path: str
@@ -32,7 +32,7 @@ class Request:
     def parse(self, model: type[B]) -> B:
         """The body as a model. Raises Refused: 413, 415, 400 for what is not JSON, 422 for what does not fit."""
         if len(self.body) > MAX_BODY:
-            raise Refused(Code.BODY_TOO_LARGE, f"The body may have {MAX_BODY} bytes.", {"Connection": "close"})
+            raise Refused(Code.BODY_TOO_LARGE, f"The body may have {MAX_BODY} bytes.")
         media_type = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media_type != "application/json":
             raise Refused(Code.UNSUPPORTED_MEDIA_TYPE, "Send the body as application/json.")

@@ -41,7 +41,7 @@ def warning(event: str, **fields: str | int) -> None:
 
 
 def failure(event: str, error: BaseException, **fields: str | int) -> None:
-    """An exception: its class and the places it came through. Its text may quote what a client sent, so it stays out."""
+    """An exception: its class and the places it came through. Its text may quote a client, so it stays out."""
     where = _places(error.__traceback__)
     LOGGER.error(event, extra={"fields": {"error": type(error).__name__, "where": where, **fields}})
 

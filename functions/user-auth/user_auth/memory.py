@@ -57,7 +57,9 @@ class Memory:
         pipeline = self._redis.get().pipeline(transaction=True)
         for name, subject, seconds in windows:
             key = redis_keys.limit(name, subject)
-            pipeline.set(key, 0, ex=seconds, nx=True).incr(key).pttl(key)
+            pipeline.set(key, 0, ex=seconds, nx=True)
+            pipeline.incr(key)
+            pipeline.pttl(key)
         try:
             results = pipeline.execute()
         except RedisError as error:

@@ -27,7 +27,7 @@ def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
         "info": {
             "title": "user-auth",
             "version": "1",
-            "description": "Accounts, sessions and access tokens. Errors are problem details (RFC 9457); `code` is stable.",
+            "description": "Accounts, sessions, access tokens. Errors: problem details (RFC 9457); codes are stable.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,

@@ -15,7 +15,7 @@ LONGEST: Final = 128
 
 
 def normalise(typed: str) -> str:
-    """NFC, as RFC 8265 has it for passwords: keyboards compose differently, but case and width are the user's choice."""
+    """NFC, as RFC 8265 has it: keyboards compose characters differently, but case and width are the user's choice."""
     return unicodedata.normalize("NFC", typed)
 
 

@@ -62,8 +62,8 @@ class Sessions:
         """
         lifetime = (session.expires_at - session.used_at) // 1000
         self._database.run(
-            "INSERT INTO sessions_by_user (user_id, session_id, device, refresh_hash, token_version, created_at, used_at,"
-            " expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?",
+            "INSERT INTO sessions_by_user (user_id, session_id, device, refresh_hash, token_version, created_at,"
+            " used_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?",
             session.user_id, session.session_id, session.device, session.refresh_hash, session.version,
             _moment(session.created_at), _moment(session.used_at), _moment(session.expires_at),
             max(session.used_at * 1000, session.written + 1), lifetime,
