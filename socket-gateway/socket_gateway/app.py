@@ -1,0 +1,46 @@
+"""The HTTP side: the socket's endpoint and two probes. A thin adapter: what sockets do is in `connection`."""
+
+from __future__ import annotations
+
+from pulsar_data.errors import Disconnect
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from socket_gateway.gateway import Gateway
+from socket_gateway.wire import WRITER
+
+SUBPROTOCOL = "centrifuge-json"
+
+
+def create_app(gateway: Gateway) -> Starlette:
+    """Needs a server that runs `wire.Socket`."""
+
+    async def connection(websocket: WebSocket) -> None:
+        offered = websocket.scope.get("subprotocols", [])
+        await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
+        connection = gateway.connection(websocket.scope["extensions"][WRITER])
+        if gateway.draining:
+            connection.close(Disconnect.SHUTDOWN)
+        try:
+            await connection.run(websocket.receive)
+        finally:
+            gateway.gone(connection)
+
+    async def healthz(_request: Request) -> JSONResponse:
+        return JSONResponse({"alive": True})
+
+    async def readyz(_request: Request) -> JSONResponse:
+        health = gateway.health
+        ready = all(health.values())
+        return JSONResponse({"ready": ready, **health}, status_code=200 if ready else 503)
+
+    return Starlette(
+        routes=[
+            WebSocketRoute("/connection/websocket", connection),
+            Route("/healthz", healthz),
+            Route("/readyz", readyz),
+        ]
+    )

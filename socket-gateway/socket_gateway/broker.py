@@ -1,0 +1,164 @@
+"""Pulsar: commands and queries out, this gateway's deliveries and everybody's revocations in.
+
+The client library reconnects by itself, for as long as it takes. Its callbacks come in its own threads; nothing but
+`call_soon_threadsafe` is done there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import pulsar
+import structlog
+from pulsar_data import topics
+from pulsar_data.commands import Command
+from pulsar_data.queries import Query
+
+from socket_gateway.inbox import Inbox
+from socket_gateway.settings import Settings
+
+log = structlog.get_logger()
+
+SUBSCRIPTION: Final = "gateway"
+PENDING: Final = 10_000
+"""Messages on their way to the broker, per producer; one more is refused at once (error 100, temporary)."""
+RETRY: Final = 1.0
+"""Seconds between attempts to reach Pulsar at start."""
+OnData = Callable[[bytes], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Links:
+    client: pulsar.Client
+    commands: pulsar.Producer
+    queries: pulsar.Producer
+    deliveries: pulsar.Consumer
+    sessions: pulsar.Reader
+    inboxes: tuple[Inbox, ...]
+
+
+class Broker:
+    """`on_delivery` and `on_session` get payloads in the loop's thread, in the order of their topics."""
+
+    def __init__(self, settings: Settings, gateway_id: str, on_delivery: OnData, on_session: OnData) -> None:
+        self._settings = settings
+        self._id = gateway_id
+        self._on_delivery = on_delivery
+        self._on_session = on_session
+        self._links: _Links | None = None
+
+    @property
+    def healthy(self) -> bool:
+        """Whether everything is connected just now."""
+        links = self._links
+        return links is not None and all(
+            part.is_connected() for part in (links.commands, links.queries, links.deliveries, links.sessions)
+        )
+
+    async def start(self) -> None:
+        """Connect and subscribe; tries until it works. Afterwards no delivery can be missed."""
+        loop = asyncio.get_running_loop()
+        while self._links is None:
+            try:
+                self._links = await asyncio.to_thread(self._connect, loop)
+            except pulsar.PulsarException as error:
+                log.warning("pulsar_unreachable", url=self._settings.pulsar_url, error=str(error))
+                await asyncio.sleep(RETRY)
+
+    def _connect(self, loop: asyncio.AbstractEventLoop) -> _Links:
+        client = self._client()
+        try:
+            return self._attach(client, loop)
+        except pulsar.PulsarException:
+            client.close()
+            raise
+
+    def _client(self) -> pulsar.Client:
+        token = self._settings.pulsar_token
+        return pulsar.Client(
+            self._settings.pulsar_url,
+            authentication=pulsar.AuthenticationToken(token) if token else None,
+            operation_timeout_seconds=10,
+            connection_timeout_ms=5000,
+            stats_interval_in_seconds=0,
+            logger=logging.getLogger("pulsar"),
+        )
+
+    def _attach(self, client: pulsar.Client, loop: asyncio.AbstractEventLoop) -> _Links:
+        limits = self._settings.limits
+        sessions = Inbox(loop, self._on_session, lambda message: None)
+        deliveries = Inbox(loop, self._on_delivery, self._acknowledge)
+        return _Links(
+            client=client,
+            commands=_producer(client, topics.COMMANDS, limits.command),
+            queries=_producer(client, topics.QUERIES, limits.query),
+            sessions=client.create_reader(topics.SESSIONS, pulsar.MessageId.latest, reader_listener=sessions.listener),
+            deliveries=client.subscribe(
+                topics.gateway(self._id),
+                SUBSCRIPTION,
+                consumer_type=pulsar.ConsumerType.Exclusive,
+                initial_position=pulsar.InitialPosition.Earliest,
+                message_listener=deliveries.listener,
+            ),
+            inboxes=(sessions, deliveries),
+        )
+
+    def _acknowledge(self, last: pulsar.Message) -> None:
+        # Only notes it: the library sends acknowledgements in groups of its own.
+        if self._links is not None:
+            self._links.deliveries.acknowledge_cumulative(last)
+
+    def command(self, command: Command, failed: Callable[[], None]) -> None:
+        """Publish at once, in the order of the calls. `failed` runs in the loop if the broker did not take it."""
+        self._send(lambda links: links.commands, command.to_json(), command.room, failed)
+
+    def query(self, query: Query, failed: Callable[[], None]) -> None:
+        """As `command`."""
+        self._send(lambda links: links.queries, query.to_json(), query.user, failed)
+
+    def _send(
+        self, choose: Callable[[_Links], pulsar.Producer], payload: bytes, key: str, failed: Callable[[], None]
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        if self._links is None:
+            loop.call_soon(failed)
+            return
+
+        def receipt(result: pulsar.Result, _message_id: object) -> None:
+            if result != pulsar.Result.Ok:
+                loop.call_soon_threadsafe(failed)
+
+        choose(self._links).send_async(payload, receipt, partition_key=key)
+
+    async def close(self) -> None:
+        """Flush, give the topic back, leave. Without Pulsar it waits as long as the library's own timeouts."""
+        links, self._links = self._links, None
+        if links is not None:
+            for inbox in links.inboxes:
+                inbox.close()
+            await asyncio.to_thread(_detach, links)
+
+
+def _producer(client: pulsar.Client, topic: str, timeout: float) -> pulsar.Producer:
+    return client.create_producer(
+        topic,
+        send_timeout_millis=round(timeout * 1000),
+        block_if_queue_full=False,
+        max_pending_messages=PENDING,
+        batching_enabled=True,
+        batching_type=pulsar.BatchingType.KeyBased,  # Key_Shared consumers take whole batches: one key in each
+        batching_max_publish_delay_ms=1,
+    )
+
+
+def _detach(links: _Links) -> None:
+    steps = (links.commands.flush, links.queries.flush, links.deliveries.unsubscribe, links.client.close)
+    for step in steps:
+        try:
+            step()
+        except pulsar.PulsarException as error:
+            log.warning("pulsar_not_left_cleanly", step=step.__name__, error=str(error))

@@ -1,0 +1,176 @@
+"""The parts of one gateway put together, and what happens to a delivery."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from pulsar_data.commands import Command
+from pulsar_data.deliveries import Delivery, Item, Publication, RoomEntered
+from pulsar_data.errors import Disconnect, ErrorCode
+from pulsar_data.queries import Query
+from pulsar_data.tokens import SessionsRevoked
+from pydantic import ValidationError
+
+from socket_gateway import protocol
+from socket_gateway.backlog import Backlog, Kept
+from socket_gateway.broker import Broker
+from socket_gateway.connection import Connection
+from socket_gateway.interest import Interest
+from socket_gateway.registry import Registry
+from socket_gateway.requests import OnAnswer, Requests
+from socket_gateway.settings import Settings
+from socket_gateway.tokens import KeyFile, Tokens
+from socket_gateway.wire import Writer, text_frame
+
+log = structlog.get_logger()
+
+
+class Gateway:
+    """One boot of a gateway. Created and used in one event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.limits = settings.limits
+        self.id = f"gw-{secrets.token_hex(8)}"
+        self.requests = Requests(self._loop)
+        self.backlog = Backlog(self.limits.backlog)
+        self.interest = Interest(self.backlog)
+        self.hub = self.interest.hub
+        self.tokens = Tokens(KeyFile(settings.jwks_file), issuer=settings.issuer, audience=settings.audience)
+        self._broker = Broker(settings, self.id, self._deliver, self._revoke)
+        self._registry = Registry(
+            settings.redis_url, self.id, self.interest, beat=self.limits.heartbeat, sweep=self.limits.sweep
+        )
+        self._connections: set[Connection] = set()
+        self.draining = False
+
+    async def run(self) -> None:
+        """Subscribe first, register then: from the first heartbeat on others rely on our topic."""
+        log.info("gateway_starting", gateway=self.id)
+        await self._broker.start()
+        log.info("gateway_subscribed", gateway=self.id)
+        await self._registry.run()
+
+    @property
+    def health(self) -> dict[str, bool]:
+        """What readiness is made of."""
+        return {"pulsar": self._broker.healthy, "redis": self._registry.healthy, "accepting": not self.draining}
+
+    @property
+    def ready(self) -> bool:
+        """Whether clients may come."""
+        return all(self.health.values())
+
+    def time(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+    def now(self) -> int:
+        """Milliseconds since the epoch."""
+        return int(time.time() * 1000)
+
+    def deadline(self) -> int:
+        """Until when somebody waits for a query that is asked now."""
+        return self.now() + round(self.limits.query * 1000)
+
+    def later(self, seconds: float, call: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
+        """Call once, later."""
+        return self._loop.call_later(max(0.0, seconds), call, *args)
+
+    def connection(self, writer: Writer) -> Connection:
+        """A socket has been accepted."""
+        connection = Connection(self, writer, str(uuid.uuid4()))
+        self._connections.add(connection)
+        return connection
+
+    def gone(self, connection: Connection) -> None:
+        """A socket's task has ended."""
+        self._connections.discard(connection)
+
+    def closed(self, connection: Connection, reason: Disconnect) -> None:
+        """We have closed a connection."""
+        log.info("closed", client=connection.client, user=connection.user or None, code=reason.code)
+
+    def expect(self, message: Command | Query, asked: int, answer: OnAnswer) -> None:
+        """Wait for the answer to a message that is about to be published."""
+        if isinstance(message, Query):
+            self.requests.expect(asked, answer, self.limits.query, ErrorCode.NOT_AVAILABLE)
+        else:
+            self.requests.expect(asked, answer, self.limits.command, ErrorCode.INTERNAL)
+
+    def publish(self, message: Command | Query, asked: int) -> None:
+        """Publish at once; if the broker does not take it, the request fails with 100, temporary."""
+
+        def failed() -> None:
+            self.requests.fail(asked, ErrorCode.INTERNAL)
+
+        if isinstance(message, Query):
+            self._broker.query(message, failed)
+        else:
+            self._broker.command(message, failed)
+
+    def _deliver(self, payload: bytes) -> None:
+        try:
+            delivery = Delivery.from_json(payload)
+        except ValidationError as error:
+            # Its rooms now have a hole, which closes their sockets; they recover from the log.
+            log.error("delivery_unreadable", errors=error.error_count())
+            return
+        for item in delivery.items:
+            self._item(item)
+
+    def _item(self, item: Item) -> None:
+        try:
+            match item:
+                case Publication():
+                    self._publish(item)
+                case RoomEntered():
+                    self._enter(item)
+                case _:
+                    self.requests.resolve(item)
+        except Exception:  # the edge of the process: one bad item must not stop the others
+            log.exception("delivery_failed", item=item.type)
+
+    def _publish(self, item: Publication) -> None:
+        event = item.event
+        pub = protocol.publication(event, item.client)
+        frame = text_frame(protocol.pub_push(protocol.room_channel(event.room), pub))
+        self.hub.publish(event.room, Kept(event.epoch, event.offset, frame))
+
+    def _enter(self, item: RoomEntered) -> None:
+        self.hub.enter(item)
+        if item.room in self.hub.rooms():
+            self.interest.want(item.room)
+
+    def _revoke(self, payload: bytes) -> None:
+        try:
+            revoked = SessionsRevoked.from_json(payload)
+        except ValidationError as error:
+            log.error("revocation_unreadable", errors=error.error_count())
+            return
+        log.info("sessions_revoked", user=revoked.user, closed=self.hub.revoke(revoked))
+
+    async def drain(self) -> None:
+        """Close every socket with 3001, spread over the drain time."""
+        self.draining = True
+        doomed = list(self._connections)
+        log.info("draining", connections=len(doomed))
+        pause = self.limits.drain / max(1, len(doomed))
+        start = self._loop.time()
+        for count, connection in enumerate(doomed, start=1):
+            connection.close(Disconnect.SHUTDOWN)
+            # Oversleeping must not add up over thousands of sockets.
+            if (ahead := start + count * pause - self._loop.time()) > 0.01:
+                await asyncio.sleep(ahead)
+
+    async def close(self) -> None:
+        """Leave Redis and Pulsar."""
+        await self._registry.close()
+        await self._broker.close()
+        log.info("gateway_stopped", gateway=self.id)

@@ -1,0 +1,205 @@
+"""Who is here: connections by user and by room, how far each room has come, and the fan-out.
+
+Every room is delivered to every member here in one order without holes. `Room.offset` is the last number pushed: a
+lower one is a repeat and dropped, the next one is pushed, anything else means that something is missing and every
+member must come back and recover (3010). Nothing here waits or knows Pulsar, Redis or WebSockets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pulsar_data.deliveries import RoomEntered
+from pulsar_data.errors import Disconnect
+from pulsar_data.model import RoomId, UserId
+from pulsar_data.tokens import SessionsRevoked
+
+from socket_gateway.backlog import Backlog, Kept
+
+
+class Member(Protocol):
+    """A connection as the hub sees it."""
+
+    @property
+    def user(self) -> UserId:
+        """Whose."""
+
+    @property
+    def session(self) -> str:
+        """Of which sign-in."""
+
+    def push(self, frame: bytes) -> None:
+        """Write a ready-made frame. Never blocks, never raises."""
+
+    def close(self, reason: Disconnect) -> None:
+        """End it; the member leaves the hub in the course of this call."""
+
+    def enter(self, entered: RoomEntered) -> bool:
+        """The user has entered a room: tell the client and join, if this connection follows all its rooms."""
+
+
+class Idle(Protocol):
+    """Told when the last member of a room, or the last connection of a user, is gone from this gateway."""
+
+    def room_idle(self, room: RoomId) -> None:
+        """Nobody here needs the room's publications."""
+
+    def user_idle(self, user: UserId) -> None:
+        """The user is not here."""
+
+
+@dataclass(slots=True)
+class Room:
+    """A room with members here. `ahead`: members that know more than was pushed here yet, and how far they are."""
+
+    epoch: int
+    offset: int
+    members: dict[Member, None] = field(default_factory=dict)
+    ahead: dict[Member, int] = field(default_factory=dict)
+
+
+class Hub:
+    """See the module. All methods belong to the event loop's thread."""
+
+    def __init__(self, backlog: Backlog, idle: Idle) -> None:
+        self._backlog = backlog
+        self._idle = idle
+        self._users: dict[UserId, dict[Member, None]] = {}
+        self._rooms: dict[RoomId, Room] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._users.values()))
+
+    def members(self) -> list[Member]:
+        """Everybody who has shown a valid token."""
+        return [member for members in self._users.values() for member in members]
+
+    def rooms(self) -> dict[RoomId, Room]:
+        """Rooms with members here; not to be changed."""
+        return self._rooms
+
+    def has_user(self, user: UserId) -> bool:
+        """Whether a connection of the user is here, opened or about to."""
+        return user in self._users
+
+    def add(self, member: Member) -> None:
+        """A connection has shown a valid token: from now on a revocation finds it."""
+        self._users.setdefault(member.user, {})[member] = None
+
+    def remove(self, member: Member, rooms: Collection[RoomId]) -> None:
+        """A connection is gone."""
+        for room in rooms:
+            self.leave(member, room)
+        connections = self._users.get(member.user)
+        if connections is not None:
+            connections.pop(member, None)
+            if not connections:
+                del self._users[member.user]
+                self._idle.user_idle(member.user)
+
+    def join(self, member: Member, room: RoomId, epoch: int, offset: int) -> list[bytes] | None:
+        """A member is at this position of a room. Returns the frames that it must get at once, in order.
+
+        None: what lies between its position and ours is not whole, or of another epoch; it must come back (3010).
+        """
+        frames = self._missed(room, epoch, offset)
+        if frames is None:
+            return None
+        last = offset + len(frames)
+        here = self._rooms.get(room)
+        if here is not None and here.epoch < epoch:
+            self._fail(here)
+            here = None
+        if here is None:
+            here = self._rooms[room] = Room(epoch, last)
+        if here.epoch > epoch or here.offset > last:
+            return None
+        here.members[member] = None
+        if last > here.offset:
+            here.ahead[member] = last
+        return frames
+
+    def _missed(self, room: RoomId, epoch: int, offset: int) -> list[bytes] | None:
+        frames: list[bytes] = []
+        for kept in self._backlog.since(room, epoch, offset):
+            expected = offset + len(frames) + 1
+            if kept.epoch == epoch and kept.offset < expected:
+                continue  # delivered twice
+            if kept.epoch != epoch or kept.offset > expected:
+                return None
+            frames.append(kept.frame)
+        return frames
+
+    def leave(self, member: Member, room: RoomId) -> None:
+        """A member is no longer in a room."""
+        here = self._rooms.get(room)
+        if here is None:
+            return
+        here.members.pop(member, None)
+        here.ahead.pop(member, None)
+        if not here.members:
+            del self._rooms[room]
+            self._idle.room_idle(room)
+
+    def publish(self, room: RoomId, kept: Kept) -> None:
+        """A publication has come for a room."""
+        self._backlog.keep(room, kept)
+        here = self._rooms.get(room)
+        if here is None:
+            self._idle.room_idle(room)
+        elif kept.epoch > here.epoch or (kept.epoch == here.epoch and kept.offset > here.offset + 1):
+            self._fail(here)
+        elif kept.epoch == here.epoch and kept.offset == here.offset + 1:
+            here.offset = kept.offset
+            self._fan_out(here, kept)
+
+    def _fan_out(self, here: Room, kept: Kept) -> None:
+        for member in self._behind(here, kept.offset) if here.ahead else list(here.members):
+            member.push(kept.frame)
+
+    def _behind(self, here: Room, offset: int) -> Iterator[Member]:
+        for member in list(here.members):
+            if here.ahead.get(member, 0) < offset:
+                here.ahead.pop(member, None)
+                yield member
+
+    def enter(self, entered: RoomEntered) -> None:
+        """A user has entered a room."""
+        self._backlog.keep_entered(entered)
+        for member in list(self._users.get(entered.user, ())):
+            member.enter(entered)
+        if entered.room not in self._rooms:
+            self._idle.room_idle(entered.room)
+        if entered.user not in self._users:
+            self._idle.user_idle(entered.user)
+
+    def revoke(self, revoked: SessionsRevoked) -> int:
+        """Close the sockets of revoked sessions; returns how many."""
+        doomed = [m for m in self._users.get(revoked.user, ()) if _revokes(revoked, m.session)]
+        for member in doomed:
+            member.close(Disconnect.FORCED)
+        return len(doomed)
+
+    def fail(self, room: RoomId) -> None:
+        """The room's members may have missed something: they must come back."""
+        here = self._rooms.get(room)
+        if here is not None:
+            self._fail(here)
+
+    def fail_all(self) -> None:
+        """Everybody must come back, and openings on their way must be tried again."""
+        self._backlog.fail_all()
+        for member in self.members():
+            member.close(Disconnect.INSUFFICIENT_STATE)
+
+    def _fail(self, here: Room) -> None:
+        for member in list(here.members):
+            member.close(Disconnect.INSUFFICIENT_STATE)
+
+
+def _revokes(revoked: SessionsRevoked, session: str) -> bool:
+    if revoked.session is not None:
+        return session == revoked.session
+    return session != revoked.except_session

@@ -1,0 +1,144 @@
+"""Redis: this gateway's heartbeat, and its interest in rooms and users.
+
+Redis may lose everything at any time. The signs are a heartbeat that is new although it was there, and another
+`run_id` behind a new connection; then `lost` is called, everybody reconnects and the normal path writes it all again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from itertools import islice
+from typing import Final, TypeVar
+
+import redis.asyncio as redis
+import structlog
+from pulsar_data import redis_keys
+from pulsar_data.model import RoomId
+from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.exceptions import RedisError
+
+from socket_gateway.interest import Interest
+
+log = structlog.get_logger()
+
+Item = TypeVar("Item")
+TIMEOUT: Final = 2.0
+CHUNK: Final = 500
+"""Scripts in one pipeline: Redis is never busy with us for more than a few milliseconds."""
+TROUBLE = (RedisError, OSError, asyncio.TimeoutError)
+
+ASSERT: Final = """
+redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2])
+return redis.call('HMGET', KEYS[2], 'epoch', 'voffset')
+"""
+"""KEYS interest, head; ARGV gateway id, token. Returns the room's epoch and visible offset."""
+FORGET: Final = """
+local token = redis.call('HGET', KEYS[1], ARGV[1])
+if token and tonumber(token) <= tonumber(ARGV[2]) then return redis.call('HDEL', KEYS[1], ARGV[1]) end
+return 0
+"""
+"""KEYS interest; ARGV gateway id, token. A younger opening has written a higher token: then nothing happens."""
+
+
+class Registry:
+    """`run` beats until it is cancelled; trouble with Redis is waited out."""
+
+    def __init__(self, url: str, gateway_id: str, interest: Interest, *, beat: float, sweep: float) -> None:
+        pool = ConnectionPool.from_url(
+            url, redis_connect_func=self._connected, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT
+        )
+        self._redis = redis.Redis(connection_pool=pool)
+        self._id = gateway_id
+        self._interest = interest
+        self._beat = beat
+        self._sweep = sweep
+        self._assert = self._redis.register_script(ASSERT)
+        self._forget = self._redis.register_script(FORGET)
+        self._run_id: str | None = None
+        self._registered = False
+        self._seen = 0.0
+
+    @property
+    def healthy(self) -> bool:
+        """Registered, and seen by Redis within the last seconds."""
+        return self._registered and time.monotonic() - self._seen < TIMEOUT + self._beat
+
+    async def run(self) -> None:
+        """Heartbeat and interest at every beat, and at once where a room asks for it; a sweep now and then."""
+        swept = time.monotonic()
+        while True:
+            await self._attempt("heartbeat", self._heartbeat)
+            await self._attempt("interest", self._settle)
+            if time.monotonic() - swept >= self._sweep:
+                swept = time.monotonic()
+                await self._attempt("sweep", self._compare)
+            await self._interest.wait(self._beat)
+
+    async def _attempt(self, what: str, step: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await step()
+        except TROUBLE as error:
+            log.warning("redis_trouble", step=what, error=type(error).__name__)
+
+    async def _connected(self, connection: AbstractConnection) -> None:
+        await connection.on_connect()
+        await connection.send_command("INFO", "server")
+        info = await connection.read_response()
+        text = info.decode() if isinstance(info, bytes) else str(info)
+        run_id = next((line[7:].strip() for line in text.splitlines() if line.startswith("run_id:")), None)
+        known, self._run_id = self._run_id, run_id
+        if known is not None and run_id != known:
+            self._lost("redis_restarted")
+
+    def _lost(self, event: str) -> None:
+        log.warning(event)
+        self._interest.lost()
+
+    async def _heartbeat(self) -> None:
+        added = await self._redis.zadd(redis_keys.GATEWAYS, {self._id: int(time.time() * 1000)})
+        self._seen = time.monotonic()
+        if added and self._registered:
+            self._lost("redis_lost_registration")
+        self._registered = True
+
+    async def _settle(self) -> None:
+        wanted = self._interest.wanted()
+        for chunk in _chunks(wanted):
+            await self._positions(chunk)
+        rooms, users = self._interest.unneeded()
+        keys = [(redis_keys.interest(room), token) for room, token in rooms]
+        keys += [(redis_keys.user_gateways(user), token) for user, token in users]
+        for some in _chunks(keys):
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for key, token in some:
+                    await self._forget(keys=[key], args=[self._id, token], client=pipe)
+                await pipe.execute()
+
+    async def _positions(self, rooms: Sequence[RoomId]) -> list[tuple[RoomId, int, int]]:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for room in rooms:
+                keys = [redis_keys.interest(room), redis_keys.head(room)]
+                await self._assert(keys=keys, args=[self._id, self._interest.token], client=pipe)
+            heads = await pipe.execute()
+        return [(room, int(e), int(o)) for room, (e, o) in zip(rooms, heads, strict=True) if e and o]
+
+    async def _compare(self) -> None:
+        for chunk in _chunks(self._interest.held()):
+            self._interest.compare(await self._positions(chunk))
+
+    async def close(self) -> None:
+        """Deregister, as far as Redis lets us; a dead gateway is recognised by its age anyway."""
+        await self._attempt("deregister", self._leave)
+        await self._redis.aclose()
+
+    async def _leave(self) -> None:
+        await self._settle()
+        await self._redis.zrem(redis_keys.GATEWAYS, self._id)
+
+
+def _chunks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    rest = iter(items)
+    while chunk := list(islice(rest, CHUNK)):
+        yield chunk

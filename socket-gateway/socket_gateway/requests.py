@@ -1,0 +1,58 @@
+"""Questions that wait for an answer: commands and queries of this gateway, by request number."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pulsar_data.deliveries import Reply, RoomOpened, SessionOpened
+from pulsar_data.errors import ErrorCode, RpcError
+
+Answer = Reply | SessionOpened | RoomOpened
+OnAnswer = Callable[[Answer], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    answer: OnAnswer
+    timer: asyncio.TimerHandle
+
+
+class Requests:
+    """Each number is answered exactly once, or dropped: by a delivery, by a failure, or when its time is over."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._last = 0
+        self._waiting: dict[int, _Waiting] = {}
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def number(self) -> int:
+        """A fresh number, unique within this boot."""
+        self._last += 1
+        return self._last
+
+    def expect(self, number: int, answer: OnAnswer, timeout: float, late: ErrorCode) -> None:
+        """Call `answer` with what comes for the number; after `timeout` seconds with the error `late`."""
+        timer = self._loop.call_later(timeout, self.fail, number, late)
+        self._waiting[number] = _Waiting(answer, timer)
+
+    def fail(self, number: int, code: ErrorCode) -> None:
+        """Answer with an error, unless it is answered already."""
+        self.resolve(Reply(request=number, error=RpcError.of(code)))
+
+    def resolve(self, answer: Answer) -> None:
+        """An answer has come. One that nobody waits for any more is dropped."""
+        waiting = self._waiting.pop(answer.request, None)
+        if waiting is not None:
+            waiting.timer.cancel()
+            waiting.answer(answer)
+
+    def drop(self, number: int) -> None:
+        """Nobody waits for this one any more."""
+        waiting = self._waiting.pop(number, None)
+        if waiting is not None:
+            waiting.timer.cancel()

@@ -1,0 +1,83 @@
+"""What an operator may choose. Read once, at the entry point; nothing else reads the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Self
+
+MIB: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Times in seconds, sizes in bytes. The defaults are the protocol's; tests shorten the waits."""
+
+    connect: float = 5.0
+    """A socket that has not connected by then is stale (3502)."""
+    ping: int = 25
+    pong: float = 10.0
+    query: float = 2.0
+    """How long a client waits for a read; archive drops it then as well."""
+    command: float = 5.0
+    """How long a client waits for a change. The change may still happen: it is repeated with the same key."""
+    frame: int = MIB
+    text: int = 64 * 1024
+    """One command, except for the first one, which may fill a frame with positions."""
+    unsent: int = MIB
+    """Bytes a socket may owe its client before it counts as slow (3008)."""
+    kernel: int = 256 * 1024
+    """Bytes the kernel may hold for a socket besides: left to itself it grows to megabytes for a reader that sleeps."""
+    linger: float = 3.0
+    """How long a close frame may take to be read before the connection is cut."""
+    inflight: int = 128
+    """Unanswered commands of one connection; one more is too many requests (111)."""
+    backlog: int = 20_000
+    """Publications kept for openings under way; more fails the oldest of them."""
+    heartbeat: float = 0.5
+    sweep: float = 5.0
+    drain: float = 3.0
+    """Over how long the closes of a shutdown are spread, so that clients do not all come back at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where everything is."""
+
+    redis_url: str
+    pulsar_url: str
+    jwks_file: Path
+    pulsar_token: str | None = field(default=None, repr=False)
+    issuer: str = "chattifier"
+    audience: str = "chattifier"
+    host: str = "127.0.0.1"
+    port: int = 8001
+    limits: Limits = field(default_factory=Limits)
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> Self:
+        """Raises ValueError that names the variable, for people."""
+        return cls(
+            redis_url=environ.get("CHATTIFIER_REDIS_URL", "redis://127.0.0.1:6379/0"),
+            pulsar_url=environ.get("CHATTIFIER_PULSAR_URL", "pulsar://127.0.0.1:6650"),
+            jwks_file=Path(_required(environ, "CHATTIFIER_JWKS_FILE")),
+            pulsar_token=environ.get("CHATTIFIER_PULSAR_TOKEN") or None,
+            issuer=environ.get("CHATTIFIER_ISSUER", "chattifier"),
+            audience=environ.get("CHATTIFIER_AUDIENCE", "chattifier"),
+            host=environ.get("CHATTIFIER_HOST", "127.0.0.1"),
+            port=_port(environ.get("CHATTIFIER_PORT", "8001")),
+        )
+
+
+def _required(environ: Mapping[str, str], name: str) -> str:
+    value = environ.get(name)
+    if not value:
+        raise ValueError(f"{name} is not set: it names the file with the public keys that verify access tokens")
+    return value
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise ValueError(f"CHATTIFIER_PORT is {text!r}: it must be a number from 1 to 65535")
+    return int(text)

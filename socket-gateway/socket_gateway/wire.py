@@ -1,0 +1,139 @@
+"""uvicorn's WebSocket with a synchronous writer: ready-made frames straight into the transport.
+
+The transport's own buffer is the bounded queue: `write` tells how much of it the client has not taken yet, and the
+caller decides what is too much. So there is no queue object and no writer task per socket, nobody ever waits for a
+slow reader, and the same bytes serve every member of a room (frames of a server are not masked).
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from asyncio import TimerHandle
+from asyncio.transports import BaseTransport
+from typing import Final, Protocol, cast
+
+from starlette.types import Scope
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
+from websockets.http11 import Request
+from websockets.protocol import State
+
+WRITER: Final = "chattifier.writer"
+LINGER: Final = 3.0
+"""Seconds until a connection is cut whose peer does not finish the closing handshake."""
+CONTROL: Final = 64 * 1024
+"""Unsent bytes above which a peer that sends pings without reading the pongs is cut off."""
+FRAGMENTS: Final = 1024
+
+
+class Writer(Protocol):
+    """The outgoing half of one socket."""
+
+    def write(self, frame: bytes) -> int:
+        """Write a ready-made frame; returns the bytes that are still unsent. A closed socket takes none: 0."""
+
+    def end(self, code: int, reason: str, linger: float) -> None:
+        """Send the close frame behind what is already written; cut the connection `linger` seconds later."""
+
+
+def text_frame(payload: bytes) -> bytes:
+    """A complete WebSocket text frame of a server: RFC 6455, 5.2, without masking."""
+    size = len(payload)
+    if size < 126:
+        return struct.pack("!BB", 0x81, size) + payload
+    if size < 65536:
+        return struct.pack("!BBH", 0x81, 126, size) + payload
+    return struct.pack("!BBQ", 0x81, 127, size) + payload
+
+
+class Socket(WebSocketsSansIOProtocol):
+    """The class for uvicorn's `ws=`. The writer is in `scope["extensions"][WRITER]`."""
+
+    cut: TimerHandle | None = None
+    kernel_buffer = 256 * 1024
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        """Bounds what the kernel holds for this socket as well."""
+        super().connection_made(transport)
+        raw = transport.get_extra_info("socket")
+        if raw is not None:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.kernel_buffer)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The end."""
+        if self.cut is not None:
+            self.cut.cancel()
+        super().connection_lost(exc)
+
+    def handle_connect(self, event: Request) -> None:
+        """Hands the writer to the application, which starts in the next turn of the loop."""
+        super().handle_connect(event)
+        if not self.close_sent:
+            cast("Scope", self.scope)["extensions"][WRITER] = self
+
+    def write(self, frame: bytes) -> int:
+        """See Writer."""
+        if self.close_sent or self.transport.is_closing():
+            return 0
+        self.transport.write(frame)
+        return self.transport.get_write_buffer_size()
+
+    def end(self, code: int, reason: str, linger: float) -> None:
+        """See Writer. Once is enough: a second call does nothing."""
+        if self.close_sent or self.transport.is_closing() or self.conn.state is not State.OPEN:
+            return
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.conn.send_close(code, reason)
+        self._closing(linger)
+
+    def _closing(self, linger: float) -> None:
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        self.stop_keepalive()
+        if self.read_paused:  # the peer's own close frame is still to come
+            self.read_paused = False
+            self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(linger, self.transport.abort)
+
+    def handle_close(self, event: Frame) -> None:
+        """A peer that closes but does not read what it was sent would keep the connection for ever: cut it."""
+        super().handle_close(event)
+        if self.cut is None:
+            self.cut = self.loop.call_later(LINGER, self.transport.abort)
+
+    def handle_ping(self) -> None:
+        """Answers, unless the peer lets the answers pile up."""
+        super().handle_ping()
+        if self.transport.get_write_buffer_size() > CONTROL:
+            self.transport.abort()
+
+    def handle_cont(self, event: Frame) -> None:
+        """Empty fragments cost a peer nothing and us memory: there is a limit."""
+        super().handle_cont(event)
+        if len(self.frames) > FRAGMENTS:
+            self.frames = []
+            self.end(1009, "too many fragments", LINGER)
+
+    def handle_parser_exception(self) -> None:
+        """The peer broke the WebSocket protocol or sent too large a frame (1009).
+
+        The connection stays open until the peer has read why: closing at once while it is still sending would reset
+        the connection and lose the close frame.
+        """
+        if self.close_sent or self.conn.close_sent is None:
+            return
+        sent = self.conn.close_sent
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": sent.code, "reason": sent.reason})
+        self._closing(LINGER)
+
+    def send_receive_event_to_app(self) -> None:
+        """As inherited, but text stays bytes: the JSON parser checks its UTF-8 anyway, and copies nothing."""
+        data = b"".join(self.frames)
+        self.frames = []
+        if self.close_sent:
+            return
+        self.queue.put_nowait({"type": "websocket.receive", "bytes": data})
+        if not self.read_paused:
+            self.read_paused = True
+            self.transport.pause_reading()
