@@ -14,6 +14,8 @@ from user_auth.signins import Caller, Signins
 from user_auth.users import User, Users, next_version
 
 _NOBODY = UUID(int=0)
+_NO_NAME = "-"
+"""Too short for anybody to have it."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Accounts:
         A name that nobody has costs the same reads and the same hash as one that somebody has.
         """
         name = usernames.normalise(credentials.username)
-        owner = self.users.owner(name or credentials.username[:64])
+        owner = self.users.owner(name or _NO_NAME)
         user = self.users.find(owner or _NOBODY)
         if not passwords.matches(user.password_hash if user else None, credentials.password) or user is None:
             raise Refused(Code.BAD_CREDENTIALS, "The username or the password is wrong.")

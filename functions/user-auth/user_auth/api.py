@@ -8,7 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from user_auth import accounts as rules
-from user_auth import openapi, usernames
+from user_auth import usernames
 from user_auth.accounts import Accounts
 from user_auth.errors import Code
 from user_auth.http import Answer, Endpoint, Request, as_json
@@ -96,6 +96,8 @@ class Api:
 
     def document(self, request: Request) -> Answer:
         """The OpenAPI document."""
+        from user_auth import openapi
+
         headers = {"Content-Type": "application/json", "Cache-Control": _SHARED}
         return Answer(200, as_json(openapi.document(self.endpoints())), headers)
 

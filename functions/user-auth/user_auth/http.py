@@ -66,8 +66,10 @@ class Answer:
     @classmethod
     def problem(cls, refused: Refused) -> Answer:
         """The RFC 9457 answer of a refusal."""
-        headers = {"Content-Type": "application/problem+json", "Cache-Control": "no-store", **refused.headers}
         problem = refused.problem()
+        challenge = {"WWW-Authenticate": "Bearer"} if problem.status == 401 else {}  # RFC 9110 wants one in every 401
+        always = {"Content-Type": "application/problem+json", "Cache-Control": "no-store"}
+        headers = {**always, **challenge, **refused.headers}
         return cls(problem.status, problem.model_dump_json(exclude_none=True).encode(), headers)
 
 

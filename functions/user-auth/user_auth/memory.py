@@ -68,7 +68,11 @@ class Memory:
         return [Count(results[place + 1], max(results[place + 2], 1)) for place in range(0, len(results), 3)]
 
     def _connect(self) -> Redis:
+        from redis import ConnectionError as Lost
         from redis import Redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
 
-        # from_url opens no socket yet: each command opens its own, or takes one from the pool.
-        return Redis.from_url(self._url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
+        # No socket is opened yet. One retry is for a pooled one that a restart of Redis has closed.
+        retry = Retry(NoBackoff(), 1, supported_errors=(Lost,))
+        return Redis.from_url(self._url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=retry)

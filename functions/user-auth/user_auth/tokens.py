@@ -51,7 +51,7 @@ class AccessTokens:
             return AccessClaims.model_validate(self._decode(token))
         except jwt.ExpiredSignatureError as error:
             raise Refused(Code.TOKEN_EXPIRED, "The access token has expired: refresh it.", _CHALLENGE) from error
-        except (jwt.PyJWTError, ValueError) as error:
+        except (jwt.PyJWTError, ValueError, RecursionError) as error:  # the last: brackets within brackets as a header
             raise invalid_token() from error
 
     def _decode(self, token: str) -> dict[str, Any]:
