@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pulsar_data.topics import FUNCTIONS
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from chattifier import package
 from chattifier.errors import DeployError
@@ -30,9 +30,10 @@ RESTART_EVERY = 10.0
 
 
 class UserConfig(BaseModel):
-    """What a function instance is told: where its stores are."""
+    """What a function instance is told: where its stores are, and any other of its settings."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, JsonValue]
 
     cassandra: str
     keyspace: str

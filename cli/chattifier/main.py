@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from chattifier.commands.dead_letters import dead_letters
+from chattifier.commands.demo import demo
 from chattifier.commands.deploy import deploy, package
 from chattifier.commands.schema import schema
 from chattifier.commands.stack import down, logs, reset, status, up
@@ -15,5 +17,5 @@ def cli() -> None:
     """Chattifier: a chat backend on Pulsar Functions, Cassandra and Redis."""
 
 
-for command in (up, down, status, logs, reset, deploy, package, schema):
+for command in (up, down, status, logs, reset, demo, deploy, package, dead_letters, schema):
     cli.add_command(command)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from chattifier.errors import StackError
 
@@ -49,7 +50,7 @@ def apply(address: CassandraAddress, replication: str) -> str:
 
 
 @contextmanager
-def session(address: CassandraAddress) -> Iterator[Callable[[str], object]]:
+def session(address: CassandraAddress) -> Iterator[Callable[[str], Any]]:
     """Open a session without a keyspace; raises StackError if Cassandra cannot be reached."""
     from cassandra.cluster import Cluster, NoHostAvailable  # takes half a second, which other commands need not wait
 

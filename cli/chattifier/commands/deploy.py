@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
+from pydantic import JsonValue
 from rich.console import Console
 
 from chattifier import package as function_package
@@ -21,6 +23,16 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
+def _parse_settings(
+    _context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]
+) -> dict[str, JsonValue]:
+    pairs = [value.partition("=") for value in values]
+    try:
+        return {name: json.loads(text) for name, _, text in pairs}
+    except ValueError as error:
+        raise click.BadParameter("wanted is name=JSON, such as batch=100") from error
+
+
 @click.command()
 @click.option("--admin-url", required=True, help="http://host:8080 of any broker.")
 @click.option("--service-url", required=True, help="pulsar://host:6650 of any broker.")
@@ -29,6 +41,9 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--keyspace", default="chat", show_default=True)
 @click.option("--redis-url", required=True, help="As the functions reach it.")
 @click.option("--parallelism", default=2, show_default=True, type=click.IntRange(1, 64))
+@click.option(
+    "--set", "settings", multiple=True, callback=_parse_settings, help="name=JSON: another of their settings."
+)
 @click.option(
     "--functions", type=FOLDER, help="Folder of chat_functions and its configs, instead of the installed ones."
 )
@@ -42,6 +57,7 @@ def deploy(
     keyspace: str,
     redis_url: str,
     parallelism: int,
+    settings: dict[str, JsonValue],
     functions: Path | None,
     with_deps: Path | None,
     cache: str,
@@ -49,7 +65,7 @@ def deploy(
     """Make namespaces and topics, and create or update the functions, on any Pulsar. Twice is as good as once."""
     admin = Admin(admin_url.rstrip("/"), token)
     distribution = _distribution(Cache(Path(cache).expanduser()))
-    config = UserConfig(cassandra=cassandra, keyspace=keyspace, redis_url=redis_url)
+    config = UserConfig(cassandra=cassandra, keyspace=keyspace, redis_url=redis_url, **settings)
     tool = PulsarAdmin(distribution, admin.url, service_url, token)
     click.echo(topics.ensure(admin))
     click.echo(Deployment(tool, admin, Sources.installed(functions), config, parallelism, with_deps).run())

@@ -1,0 +1,33 @@
+"""`chattifier demo`."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from chattifier import demo as play
+from chattifier.commands.stack import data_option
+from chattifier.errors import StackError
+from chattifier.layout import Layout
+from chattifier.run_state import read
+from chattifier.status import report
+
+
+@click.command()
+@data_option
+def demo(layout: Layout) -> None:
+    """Sign two people up, let them talk over two gateways, and show what was stored."""
+    state = read(layout.run_file)
+    if state is None or not (state.up and state.supervised):
+        raise StackError("No stack is running: start one with `chattifier up`.")
+    console = Console()
+    rows = asyncio.run(play.run(report(layout, state), lambda line: console.print(line, highlight=False)))
+    stored = Table("seq", "sender", "text", title="In Cassandra, table messages", header_style="bold")
+    for row in rows:
+        stored.add_row(str(row.seq), row.sender, escape(row.text))
+    console.print(stored)
+    console.print(f"[green]✓[/] {len(rows)} messages said, heard by both in the same order, and stored.")
