@@ -25,9 +25,9 @@ class ReplyError(CentrifugeError):
     temporary: bool
 
 class ClientState(Enum):
-    DISCONNECTED: str
-    CONNECTING: str
-    CONNECTED: str
+    DISCONNECTED = "disconnected"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
 
 class RpcResult:
     data: Any

@@ -1,0 +1,19 @@
+from collections.abc import Sequence
+from typing import Any
+
+class DCAwareRoundRobinPolicy:
+    def __init__(self, local_dc: str = "") -> None: ...
+
+class RoundRobinPolicy: ...
+
+class WhiteListRoundRobinPolicy:
+    def __init__(self, hosts: Sequence[str]) -> None: ...
+
+class TokenAwarePolicy:
+    def __init__(self, child_policy: Any, shuffle_replicas: bool = True) -> None: ...
+
+class ConstantReconnectionPolicy:
+    def __init__(self, delay: float, max_attempts: int | None = 64) -> None: ...
+
+class ExponentialReconnectionPolicy:
+    def __init__(self, base_delay: float, max_delay: float, max_attempts: int | None = 64) -> None: ...
