@@ -1,0 +1,105 @@
+"""archive: answers every read. Many at once, each until its deadline; a read changes nothing and may be repeated."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+import pulsar
+
+from chat_functions import copies, dead_letters, history
+from chat_functions.batching import Inbox, Incoming
+from chat_functions.copies import Copies
+from chat_functions.dead_letters import DeadLetters
+from chat_functions.history import History
+from chat_functions.numbering import SCRIPTS
+from chat_functions.outbox import Outbox
+from chat_functions.producers import TopicProducer
+from chat_functions.redis_link import RedisLink, RedisUnavailable
+from chat_functions.sessions import Sessions
+from chat_functions.settings import Settings
+from chat_functions.tables import Tables, TablesUnavailable
+from chat_functions.views import Views
+from pulsar_data import topics
+from pulsar_data.deliveries import Item, Reply
+from pulsar_data.errors import ChatError, ErrorCode, RpcError
+from pulsar_data.queries import QUERY, ListMessages, ListRooms, OpenRoom, OpenSession, Query
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 256
+"""Queries worked at the same time; others wait in the inbox, and are dropped there at their deadline."""
+
+
+class Archive:
+    """The handler of archive."""
+
+    def __init__(self, client: pulsar.Client, inbox: Inbox, tasks: asyncio.TaskGroup, settings: Settings) -> None:
+        self._inbox = inbox
+        self._tasks = tasks
+        self._tables = Tables(settings)
+        self._outbox = Outbox(client, tasks)
+        redis = RedisLink(settings.redis_url, SCRIPTS)
+        views = Views(redis, TopicProducer(client, topics.COMMANDS))
+        users = Copies(redis, self._tables)
+        self._sessions = Sessions(redis, users, views, settings)
+        self._history = History(redis, self._tables, users, views)
+        self._graves = DeadLetters(TopicProducer(client, dead_letters.topic("archive")), inbox)
+        self._places = asyncio.Semaphore(AT_ONCE)
+
+    async def start(self) -> None:
+        """Connect to Cassandra."""
+        await self._tables.connect()
+        await self._tables.prepare([*copies.STATEMENTS, *history.STATEMENTS])
+
+    async def handle(self, batch: list[Incoming]) -> None:
+        """Start each query; wait only when too many are under way."""
+        for incoming in batch:
+            await self._places.acquire()
+            self._tasks.create_task(self._work(incoming))
+
+    async def _work(self, incoming: Incoming) -> None:
+        try:
+            query = QUERY.validate_json(incoming.payload)
+        except ValueError as error:
+            await self._graves.bury(incoming, dead_letters.invalid(error))
+        else:
+            await self._deliver(query)
+            self._inbox.finish(incoming)
+        finally:
+            self._places.release()
+
+    async def _deliver(self, query: Query) -> None:
+        left = query.deadline / 1000 - time.time()
+        if left <= 0:
+            log.info("query_expired %s", query.type)
+            return
+        for receipts in await self._outbox.send({query.gateway: [await self._answer(query, left)]}):
+            await receipts.all()
+
+    async def _answer(self, query: Query, left: float) -> Item:
+        """The answer, or the error that the client gets. `left`: seconds until nobody waits for it."""
+        try:
+            async with asyncio.timeout(left):
+                return await self._ask(query)
+        except ChatError as error:
+            return Reply(request=query.request, error=error.reply())
+        except (RedisUnavailable, TablesUnavailable) as error:
+            log.warning("read_failed %s: %s", query.type, error)
+            return Reply(request=query.request, error=RpcError.of(ErrorCode.INTERNAL))
+        except TimeoutError:
+            return Reply(request=query.request, error=RpcError.of(ErrorCode.INTERNAL))
+
+    async def _ask(self, query: Query) -> Item:
+        match query:
+            case OpenSession():
+                return await self._sessions.open(query)
+            case OpenRoom():
+                return await self._sessions.open_room(query)
+            case ListRooms():
+                rooms = await self._sessions.list_rooms(query)
+                return Reply(request=query.request, result=rooms.to_dict())
+            case ListMessages():
+                page = await self._history.page(query)
+                return Reply(request=query.request, result=page.to_dict())

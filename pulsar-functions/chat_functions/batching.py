@@ -1,0 +1,220 @@
+"""What every function of ours is built on: micro-batches on a thread of its own, beside Pulsar's one.
+
+Pulsar's Python instance calls `process` for one message at a time. Here `process` only hands the message over; an
+asyncio loop on a second thread takes what has come, up to N, and gives it to a `Handler`. Each message is acked when
+its effects are durable. Order per room is kept: whoever must wait is parked with everything behind it in that room,
+and the other rooms go on.
+
+    Pulsar thread --process()--> bounded inbox --batch--> Handler.handle --finish()--> ack
+                                     ^  rooms that waited, first |
+                                     +------ Parking.park <------+
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+import pulsar
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class Incoming:
+    """One Pulsar message until it is acked."""
+
+    message: pulsar.Message
+    attempts: int = 0
+
+    @property
+    def payload(self) -> bytes:
+        """The bytes as published."""
+        return self.message.data()
+
+    @property
+    def source(self) -> str:
+        """Topic (partition) and message id: unique in the cluster."""
+        return f"{self.message.topic_name()}@{self.message.message_id()}"
+
+
+class Handler(Protocol):
+    """The work of one function. Never two `handle` at once; it must not raise for what one message did."""
+
+    async def start(self) -> None:
+        """Connect. Raising is fine: it is called again."""
+
+    async def handle(self, batch: list[Incoming]) -> None:
+        """Work a batch. Every message is finished later, by Inbox.finish, or stays with the broker."""
+
+
+class Inbox:
+    """The bounded queue between Pulsar's thread and the loop, and the way back: acks."""
+
+    def __init__(self, context: pulsar.Context, batch: int, in_flight: int) -> None:
+        self._context = context
+        self._batch = batch
+        self._places = threading.Semaphore(in_flight)
+        self._arrived: deque[Incoming] = deque()
+        self._lock = threading.Lock()
+        self._woken = False
+        self._sleeper: asyncio.Future[None] | None = None
+
+    def submit(self, message: pulsar.Message) -> None:
+        """Pulsar's thread. Blocks while too much is in flight: the backpressure."""
+        self._places.acquire()
+        self._arrived.append(Incoming(message))
+        self.wake()
+
+    def wake(self) -> None:
+        """Any thread: let `take` return, if need be with nothing."""
+        with self._lock:
+            self._woken = True
+            sleeper, self._sleeper = self._sleeper, None
+        if sleeper is not None:
+            sleeper.get_loop().call_soon_threadsafe(_end, sleeper)
+
+    async def take(self) -> list[Incoming]:
+        """What has come, at most a batch, in the order of arrival. Empty when only woken."""
+        with self._lock:
+            if not self._woken:
+                self._sleeper = asyncio.get_running_loop().create_future()
+            sleeper, self._woken = self._sleeper, False
+        if sleeper is not None:
+            await sleeper
+        batch = [self._arrived.popleft() for _ in range(min(self._batch, len(self._arrived)))]
+        if self._arrived:
+            self._woken = True
+        return batch
+
+    def finish(self, incoming: Incoming) -> None:
+        """Its effects are durable: ack it. An ack that cannot be sent now means a redelivery, which is harmless."""
+        try:
+            self._context.ack(incoming.message.message_id(), incoming.message.topic_name())
+        except pulsar.PulsarException as error:
+            log.warning("ack_failed %s %s", incoming.source, type(error).__name__)
+        self._places.release()
+
+
+def _end(sleeper: asyncio.Future[None]) -> None:
+    if not sleeper.done():
+        sleeper.set_result(None)
+
+
+W = TypeVar("W")
+
+
+class Parking(Generic[W]):
+    """Rooms that wait, each with all its work in order. Others go on; a room comes back as a whole."""
+
+    def __init__(self, tasks: asyncio.TaskGroup, wake: Callable[[], None]) -> None:
+        self._tasks = tasks
+        self._wake = wake
+        self._parked: dict[str, list[W]] = {}
+        self._ready: list[W] = []
+
+    def holds(self, room: str, work: W) -> bool:
+        """True if the room waits; the work then waits behind what is there."""
+        queue = self._parked.get(room)
+        if queue is None:
+            return False
+        queue.append(work)
+        return True
+
+    def put_back(self, room: str, works: Sequence[W], until: Coroutine[Any, Any, object]) -> None:
+        """Park works that go before whatever of the room waits already."""
+        queue = self._parked.get(room)
+        if queue is None:
+            self.park(room, works, until)
+        else:
+            queue[:0] = works
+            until.close()
+
+    def park(self, room: str, works: Sequence[W], until: Coroutine[Any, Any, object]) -> None:
+        """The room waits until `until` ends. It must not raise."""
+        if room in self._parked:
+            raise AssertionError(f"room {room} is parked twice")
+        self._parked[room] = list(works)
+        self._tasks.create_task(self._wait(room, until))
+
+    async def _wait(self, room: str, until: Coroutine[Any, Any, object]) -> None:
+        await until
+        self._ready.extend(self._parked.pop(room))
+        self._wake()
+
+    def ready(self) -> list[W]:
+        """Work of rooms that came back: it goes before anything new."""
+        works, self._ready = self._ready, []
+        return works
+
+
+class Loop:
+    """The second thread: an asyncio loop that feeds a handler. If it ever dies, the process dies, and is restarted."""
+
+    def __init__(self, inbox: Inbox, build: Callable[[Inbox, asyncio.TaskGroup], Handler]) -> None:
+        self._inbox = inbox
+        self._build = build
+        self._thread = threading.Thread(target=self._run, name="chattifier-batches", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._main())
+        except BaseException:
+            log.exception("function_died: the broker will redeliver what was not acked")
+        finally:
+            os.kill(os.getpid(), signal.SIGKILL)  # nothing of ours may go on half: the worker starts it again
+
+    async def _main(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            handler = self._build(self._inbox, tasks)
+            await self._connect(handler)
+            while True:
+                await handler.handle(await self._inbox.take())
+
+    async def _connect(self, handler: Handler) -> None:
+        delay = 0.1
+        while True:
+            try:
+                await handler.start()
+            except Exception as error:  # noqa: BLE001 - whatever keeps us from connecting: say so, try again
+                log.warning("cannot_start_yet %s: %s", type(error).__name__, str(error)[:300])
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, 5.0)
+            else:
+                return
+
+
+class CrashPoints:
+    """For tests only: dies with a given probability at named points, as a kill -9 would."""
+
+    def __init__(self, probability: dict[str, float]) -> None:
+        self._probability = probability
+
+    def pass_by(self, point: str) -> None:
+        """Maybe the last line that this process runs."""
+        if self._probability and random.random() < self._probability.get(point, 0.0):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def retrying(attempt: Callable[[], Coroutine[Any, Any, Any]], transient: tuple[type[Exception], ...]) -> Any:
+    """Repeat until it works, from 20 ms doubling to 1 s: for what must happen before anything else may."""
+    delay = 0.02
+    while True:
+        try:
+            return await attempt()
+        except transient as error:
+            log.warning("waiting %.2f s: %s: %s", delay, type(error).__name__, str(error)[:200])
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, 1.0)

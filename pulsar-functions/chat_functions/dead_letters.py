@@ -1,0 +1,56 @@
+"""Dead letters: messages that can never succeed, kept for ever with their reason (`chattifier dead-letters`)."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from chat_functions.batching import Inbox, Incoming
+from chat_functions.producers import Outgoing, TopicProducer
+from pulsar_data import topics
+
+log = logging.getLogger(__name__)
+
+
+class DeadLetters:
+    """The dead-letter topic of one function."""
+
+    def __init__(self, producer: TopicProducer, inbox: Inbox) -> None:
+        self._producer = producer
+        self._inbox = inbox
+
+    async def bury(self, incoming: Incoming, reason: str) -> None:
+        """Publish the payload unchanged, then ack. If that fails it is not acked: the broker brings it again.
+
+        `reason` is for people, and holds nothing of the payload.
+        """
+        message = incoming.message
+        now = str(int(time.time() * 1000))
+        properties = {
+            "reason": reason,
+            "attempts": str(incoming.attempts + 1),
+            "source-topic": message.topic_name(),
+            "source-message-id": str(message.message_id()),
+            "first-time": str(message.publish_timestamp()),
+            "last-time": now,
+        }
+        letter = Outgoing(message.partition_key(), incoming.payload, properties)
+        while not (await self._producer.publish([letter]))[0]:
+            log.warning("dead_letter_waits %s", incoming.source)
+        log.error("dead_letter %s: %s (see: chattifier dead-letters list)", incoming.source, reason)
+        self._inbox.finish(incoming)
+
+
+def invalid(error: ValueError) -> str:
+    """A reason for a message that is not of its schema: which fields and why, none of their values."""
+    errors = getattr(error, "errors", None)
+    if errors is None:
+        return "not valid"
+    details = errors(include_url=False, include_context=False, include_input=False)
+    shown = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'message'}: {one['type']}" for one in details[:5])
+    return f"not of the schema: {shown}"
+
+
+def topic(function: str) -> str:
+    """Where that function's dead letters go."""
+    return topics.dead_letters(function)

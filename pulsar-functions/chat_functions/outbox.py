@@ -1,0 +1,63 @@
+"""Deliveries to gateways: grouped per gateway, one Pulsar message for many items."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+import pulsar
+
+from chat_functions.producers import Outgoing, Receipts, TopicProducer
+from pulsar_data import topics
+from pulsar_data.deliveries import Item
+
+log = logging.getLogger(__name__)
+
+MESSAGE_BYTES = 1024 * 1024
+"""A delivery is split beyond this; a Pulsar message holds 5 MiB at most."""
+GATEWAYS = 256
+"""Producers kept; beyond, the one that was used longest ago is closed."""
+
+
+class Outbox:
+    """One producer per gateway. What cannot be delivered is dropped: the gateway sees the hole, its clients resume."""
+
+    def __init__(self, client: pulsar.Client, tasks: asyncio.TaskGroup) -> None:
+        self._client = client
+        self._tasks = tasks
+        self._producers: dict[str, TopicProducer] = {}
+
+    async def send(self, items: dict[str, list[Item]]) -> list[Receipts]:
+        """Items per gateway id, in order. Returns when handed over; the receipts tell when they are durable."""
+        return [await self._producer(gateway).send(_pack(gateway, batch)) for gateway, batch in items.items()]
+
+    def _producer(self, gateway: str) -> TopicProducer:
+        producer = self._producers.pop(gateway, None)
+        if producer is None:
+            producer = TopicProducer(self._client, topics.gateway(gateway), send_timeout=5.0)
+            if len(self._producers) >= GATEWAYS:
+                oldest = next(iter(self._producers))
+                self._tasks.create_task(self._producers.pop(oldest).close())
+        self._producers[gateway] = producer
+        return producer
+
+
+def _pack(gateway: str, items: Iterable[Item]) -> list[Outgoing]:
+    messages: list[Outgoing] = []
+    parts: list[bytes] = []
+    size = 0
+    for item in items:
+        part = item.to_json()
+        if parts and size + len(part) > MESSAGE_BYTES:
+            messages.append(_join(gateway, parts))
+            parts, size = [], 0
+        parts.append(part)
+        size += len(part)
+    if parts:
+        messages.append(_join(gateway, parts))
+    return messages
+
+
+def _join(gateway: str, parts: list[bytes]) -> Outgoing:
+    return Outgoing(gateway, b'{"items":[' + b",".join(parts) + b"]}")

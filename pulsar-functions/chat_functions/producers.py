@@ -1,0 +1,139 @@
+"""Producers with receipts: publish many, wait once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pulsar
+
+log = logging.getLogger(__name__)
+
+CREATE_TIMEOUT = 3.0
+"""Seconds a first use may wait for its producer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One Pulsar message to publish."""
+
+    key: str
+    payload: bytes
+    properties: dict[str, str] = field(default_factory=dict)
+
+
+class Receipts:
+    """The broker's answers to `count` messages; one wake-up of the loop for all of them."""
+
+    def __init__(self, count: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._lock = threading.Lock()
+        self._open = count
+        self._ok = [False] * count
+        self._done: asyncio.Future[list[bool]] = self._loop.create_future()
+        if count == 0:
+            self._done.set_result([])
+
+    def answer(self, index: int, ok: bool) -> None:
+        """Any thread."""
+        with self._lock:
+            self._ok[index] = ok
+            self._open -= 1
+            last = self._open == 0
+        if last:
+            self._loop.call_soon_threadsafe(self._finish)
+
+    def _finish(self) -> None:
+        if not self._done.done():
+            self._done.set_result(self._ok)
+
+    async def all(self) -> list[bool]:
+        """Per message whether the broker has it. Ends within the producer's send timeout."""
+        return await self._done
+
+
+class TopicProducer:
+    """A producer for one topic, made on first use. Not batched for a few messages: batching costs a millisecond.
+
+    Two producers never have messages of one room under way at once: callers await the receipts of one publish before
+    the next one, so the order within a key is kept. Key_Shared readers need batches of one key: KeyBased.
+    """
+
+    FEW = 16
+
+    def __init__(self, client: pulsar.Client, topic: str, send_timeout: float = 10.0) -> None:
+        self._client = client
+        self._topic = topic
+        self._send_timeout = send_timeout
+        self._single: pulsar.Producer | None = None
+        self._batched: pulsar.Producer | None = None
+
+    async def publish(self, messages: Sequence[Outgoing]) -> list[bool]:
+        """Publish in order; per message whether it is durable. Order within a key holds over the whole call."""
+        return await (await self.send(messages)).all()
+
+    async def send(self, messages: Sequence[Outgoing]) -> Receipts:
+        """As publish, without waiting for the receipts."""
+        receipts = Receipts(len(messages))
+        try:
+            producer = await self._producer(few=len(messages) <= self.FEW)
+        except (pulsar.PulsarException, TimeoutError) as error:
+            log.warning("no_producer %s %s", self._topic, type(error).__name__)
+            for index in range(len(messages)):
+                receipts.answer(index, ok=False)
+            return receipts
+        for index, message in enumerate(messages):
+            _send(producer, message, receipts, index)
+        return receipts
+
+    async def _producer(self, *, few: bool) -> pulsar.Producer:
+        if few:
+            if self._single is None:
+                self._single = await self._made(batched=False)
+            return self._single
+        if self._batched is None:
+            self._batched = await self._made(batched=True)
+        return self._batched
+
+    async def _made(self, *, batched: bool) -> pulsar.Producer:
+        async with asyncio.timeout(CREATE_TIMEOUT):
+            return await asyncio.to_thread(self._create, batched=batched)
+
+    def _create(self, *, batched: bool) -> pulsar.Producer:
+        return self._client.create_producer(
+            self._topic,
+            batching_enabled=batched,
+            batching_type=pulsar.BatchingType.KeyBased,
+            batching_max_publish_delay_ms=1,
+            block_if_queue_full=False,
+            max_pending_messages=10_000,
+            send_timeout_millis=int(self._send_timeout * 1000),
+        )
+
+    async def close(self) -> None:
+        """Close what was made."""
+        for producer in (self._single, self._batched):
+            if producer is not None:
+                await asyncio.to_thread(_close, producer)
+        self._single = self._batched = None
+
+
+def _send(producer: pulsar.Producer, message: Outgoing, receipts: Receipts, index: int) -> None:
+    def answered(result: pulsar.Result, _: object) -> None:
+        receipts.answer(index, ok=result == pulsar.Result.Ok)
+
+    try:
+        producer.send_async(message.payload, answered, partition_key=message.key, properties=message.properties or None)
+    except pulsar.PulsarException as error:
+        log.warning("not_sent %s %s", producer.topic(), type(error).__name__)
+        receipts.answer(index, ok=False)
+
+
+def _close(producer: pulsar.Producer) -> None:
+    try:
+        producer.close()
+    except pulsar.PulsarException as error:
+        log.info("producer_close_failed %s", type(error).__name__)

@@ -1,0 +1,174 @@
+"""Bringing back a room that Redis has lost, exactly: the marker, the head that message-store writes there, the seed.
+
+The marker goes through the room's own log, behind everything that was ever published of it. When message-store reaches
+it, all before it is stored, and the head it writes is exact. Numbers stay dense; only the epoch is new.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from pydantic_core import from_json
+from redis.asyncio.client import Pipeline
+
+from chat_functions.batching import retrying
+from chat_functions.numbering import SEED
+from chat_functions.producers import Outgoing, TopicProducer
+from chat_functions.redis_link import RedisLink, RedisUnavailable, call
+from chat_functions.tables import BUCKET, Tables, TablesUnavailable
+from pulsar_data import redis_keys
+from pulsar_data.events import MessageSent, RoomRebuild
+from pulsar_data.model import RoomId, UserId
+from pulsar_data.rooms import Membership
+
+log = logging.getLogger(__name__)
+
+READ_HEAD = "SELECT offset, seq, epoch FROM room_heads WHERE room_id = ?"
+READ_ROOM = "SELECT kind, name, topic FROM rooms_by_id WHERE room_id = ?"
+READ_MEMBERS = (
+    "SELECT user_id, role, joined_seq, joined_offset, joined_at, muted_until, banned"
+    " FROM members_by_room WHERE room_id = ?"
+)
+READ_MARK = "SELECT read_seq FROM rooms_by_user WHERE user_id = ? AND room_id = ?"
+READ_LAST = (
+    "SELECT offset, sender, key, text, time, reply_to, mentions, meta FROM messages"
+    " WHERE room_id = ? AND bucket = ? AND seq = ?"
+)
+STATEMENTS = (READ_HEAD, READ_ROOM, READ_MEMBERS, READ_MARK, READ_LAST)
+
+LOOK_UP = 24 * 3600 * 1000
+"""ms after a rebuild in which every unseen idempotency key is looked up in Cassandra."""
+ABSENT = 60 * 1000
+"""ms for which it is remembered that a room does not exist."""
+_MEMBERS_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What the tables hold of a room, once everything before the marker is in them."""
+
+    head: tuple[int, int, int]
+    facts: dict[str, str] | None
+    members: list[tuple[UserId, Membership]]
+    last: bytes | None
+
+
+class Rebuild:
+    """Rebuilds rooms, one call a room; waits as long as it takes, since nothing in that room may go on before."""
+
+    def __init__(self, tables: Tables, redis: RedisLink, events: TopicProducer) -> None:
+        self._tables = tables
+        self._redis = redis
+        self._events = events
+
+    async def rebuild(self, room: RoomId) -> bool:
+        """Returns whether the room exists. Its head is in Redis now, or the mark that there is none."""
+        started = time.monotonic()
+        epoch = await retrying(lambda: self._mark(room), (TablesUnavailable, _NotPublished))
+        stored = await retrying(lambda: self._await_store(room, epoch), (TablesUnavailable, _NotStoredYet))
+        await retrying(lambda: self._seed(room, stored), (RedisUnavailable,))
+        log.info("room_rebuilt %s epoch %d in %.3f s", room, epoch, time.monotonic() - started)
+        return stored.facts is not None
+
+    async def _mark(self, room: RoomId) -> int:
+        rows = await self._tables.read(READ_HEAD, [uuid.UUID(room)])
+        epoch = max(_now(), rows[0][2] + 1 if rows else 0)
+        marker = RoomRebuild(room=room, epoch=epoch, time=_now())
+        if not (await self._events.publish([Outgoing(room, marker.to_json())]))[0]:
+            raise _NotPublished(room)
+        return epoch
+
+    async def _await_store(self, room: RoomId, epoch: int) -> _Stored:
+        deadline, delay = time.monotonic() + 5.0, 0.003
+        while time.monotonic() < deadline:
+            rows = await self._tables.read(READ_HEAD, [uuid.UUID(room)])
+            if rows and rows[0][2] is not None and rows[0][2] >= epoch:
+                return await self._read(room, rows[0])
+            await asyncio.sleep(delay)
+            delay = min(delay * 1.5, 0.1)
+        raise _NotStoredYet(f"message-store has not reached the rebuild marker of room {room}")
+
+    async def _read(self, room: RoomId, head: tuple[int, int, int]) -> _Stored:
+        facts = await self._tables.read(READ_ROOM, [uuid.UUID(room)])
+        if not facts or facts[0][0] is None:
+            return _Stored(head, None, [], None)
+        named = dict(zip(("kind", "name", "topic"), facts[0], strict=True))
+        known = {field: value for field, value in named.items() if value is not None}
+        return _Stored(head, known, await self._members(room), await self._last(room, head))
+
+    async def _members(self, room: RoomId) -> list[tuple[UserId, Membership]]:
+        rows = await self._tables.read(READ_MEMBERS, [uuid.UUID(room)])
+        members = []
+        for start in range(0, len(rows), _MEMBERS_AT_ONCE):
+            some = [row for row in rows[start : start + _MEMBERS_AT_ONCE] if row[1] is not None]
+            marks = await self._tables.execute(
+                [self._tables.bind(READ_MARK, [user, uuid.UUID(room)]) for user, *_ in some]
+            )
+            members += [_member(row, mark) for row, mark in zip(some, marks, strict=True)]
+        return members
+
+    async def _last(self, room: RoomId, head: tuple[int, int, int]) -> bytes | None:
+        offset, seq, epoch = head
+        rows = await self._tables.read(READ_LAST, [uuid.UUID(room), seq // BUCKET, seq]) if seq else []
+        if not rows:
+            return None
+        offset, sender, key, text, at, reply_to, named, meta = rows[0]
+        mentions = tuple(UserId(str(user)) for user in named or ())
+        return MessageSent(
+            room=room, epoch=epoch, offset=offset, time=at, actor=UserId(str(sender)), key=str(key), seq=seq, text=text,
+            reply_to=reply_to, mentions=mentions, meta=from_json(meta) if meta else None, digest="",
+        ).to_json()  # fmt: skip
+
+    async def _seed(self, room: RoomId, stored: _Stored) -> None:
+        prepared = f"{redis_keys.members(room)}:{stored.head[2]}"
+        for start in range(0, len(stored.members), _MEMBERS_AT_ONCE):
+            some = stored.members[start : start + _MEMBERS_AT_ONCE]
+            await self._redis.execute(partial(_add_members, key=prepared, members=some))
+        await self._redis.execute(lambda pipe, run_id: self._queue_seed(pipe, run_id, room, prepared, stored))
+
+    def _queue_seed(self, pipe: Pipeline, run_id: str, room: RoomId, prepared: str, stored: _Stored) -> None:
+        offset, seq, epoch = stored.head
+        keys = [redis_keys.head(room), redis_keys.members(room), prepared, redis_keys.recent(room)]
+        state, ttl = ("live", "") if stored.facts is not None else ("absent", str(ABSENT))
+        args: list[str | int | bytes] = [run_id, epoch, offset, seq, state, _now() + LOOK_UP, ttl]
+        for field, value in (stored.facts or {}).items():
+            args += [field, value]
+        if stored.last is not None:
+            args += ["last", stored.last]
+        call(pipe, SEED, keys, args)
+
+
+class _NotPublished(Exception):
+    """The broker did not take the marker."""
+
+
+class _NotStoredYet(Exception):
+    """message-store is behind, or not running."""
+
+
+def _add_members(pipe: Pipeline, _: str, *, key: str, members: list[tuple[UserId, Membership]]) -> None:
+    pipe.hset(key, mapping={user: membership.to_json() for user, membership in members})
+    pipe.expire(key, 600)
+
+
+def _member(row: tuple[Any, ...], mark: list[tuple[Any, ...]] | TablesUnavailable) -> tuple[UserId, Membership]:
+    if isinstance(mark, TablesUnavailable):
+        raise mark
+    user, role, joined_seq, offset, at, muted, banned = row
+    read = mark[0][0] if mark and mark[0][0] is not None else 0
+    return UserId(str(user)), Membership.model_validate(
+        {
+            "role": role, "joined_seq": joined_seq, "read_seq": max(read, joined_seq), "offset": offset,
+            "time": at, "muted_until": muted, "banned": banned,
+        }
+    )  # fmt: skip
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

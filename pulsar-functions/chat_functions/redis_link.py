@@ -1,0 +1,99 @@
+"""Redis as the functions use it: pipelines that know which Redis they talk to.
+
+A number given under one run of Redis must never be given again under an older copy of it. So every script gets the
+run_id of the very connection it is sent on, read when that connection was made; a connection that breaks fails the
+whole pipeline instead of being replaced below it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from importlib import resources
+from typing import Any
+
+import redis.asyncio
+from redis.asyncio.client import Pipeline
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+Args = Sequence[str | int | bytes]
+
+
+class Script:
+    """A Lua script of ours, loaded on every new connection and called by its digest."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.source = (resources.files("chat_functions") / "lua" / f"{name}.lua").read_text("utf-8")
+        self.digest = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+
+class RedisUnavailable(Exception):
+    """Redis did not answer, or not with what a script returns: wait and try again."""
+
+
+class RedisLink:
+    """One Redis. `scripts` are loaded on every connection. Not for several event loops."""
+
+    def __init__(self, url: str, scripts: Sequence[Script], timeout: float = 2.0) -> None:
+        self._scripts = scripts
+        self.client: redis.asyncio.Redis = redis.asyncio.Redis.from_url(
+            url,
+            decode_responses=True,
+            socket_timeout=timeout,
+            socket_connect_timeout=timeout,
+            retry=Retry(NoBackoff(), 0),
+            redis_connect_func=self._introduce,
+        )
+
+    async def _introduce(self, connection: AbstractConnection) -> None:
+        await connection.on_connect()
+        await connection.send_command("INFO", "server")
+        info = await connection.read_response()
+        connection.chattifier_run_id = _run_id(info)  # type: ignore[attr-defined]
+        for script in self._scripts:
+            await connection.send_command("SCRIPT", "LOAD", script.source)
+            await connection.read_response()
+
+    async def execute(self, fill: Callable[[Pipeline, str], Any]) -> list[Any]:
+        """One round trip: `fill(pipeline, run_id)` queues the calls. Raises RedisUnavailable if any call failed.
+
+        All calls may have happened even if it raises: they must be repeatable.
+        """
+        pipe = self.client.pipeline(transaction=False)
+        try:
+            connection = await self.client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
+            pipe.connection = connection
+            fill(pipe, connection.chattifier_run_id)
+            return await pipe.execute()
+        except NoScriptError as error:
+            await (
+                self.client.connection_pool.disconnect()
+            )  # somebody flushed the scripts: connect anew, which loads them
+            raise RedisUnavailable("scripts were flushed") from error
+        except ResponseError as error:
+            raise RedisUnavailable(f"Redis refused a call: {str(error)[:200]}") from error
+        except (RedisError, OSError) as error:
+            raise RedisUnavailable(f"Redis does not answer: {type(error).__name__}") from error
+        finally:
+            await pipe.reset()  # type: ignore[no-untyped-call]
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.client.aclose()
+
+
+def call(pipe: Pipeline, script: Script, keys: Sequence[str], args: Args) -> None:
+    """Queue a script's call."""
+    pipe.execute_command("EVALSHA", script.digest, len(keys), *keys, *args)
+
+
+def _run_id(info: Any) -> str:
+    text = info.decode() if isinstance(info, bytes) else str(info)
+    for line in text.splitlines():
+        if line.startswith("run_id:"):
+            return line.removeprefix("run_id:").strip()
+    raise RedisUnavailable("INFO server has no run_id")

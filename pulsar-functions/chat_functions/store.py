@@ -1,0 +1,185 @@
+"""message-store: writes the room log to Cassandra, in batches, and acks when Cassandra has them.
+
+Every write carries TIMESTAMP <offset>, so writes of one room commute: a repeat or a late zombie never wins. Only a
+RoomRebuild marker needs order: everything before it is stored first, then the head it leaves is exact, and from then on
+events of a lower epoch are void.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulsar
+from redis.asyncio.client import Pipeline
+
+from chat_functions import dead_letters, rooms
+from chat_functions.batching import CrashPoints, Inbox, Incoming, Parking, retrying
+from chat_functions.dead_letters import DeadLetters
+from chat_functions.producers import TopicProducer
+from chat_functions.redis_link import RedisLink, RedisUnavailable
+from chat_functions.settings import Settings
+from chat_functions.tables import Tables, TablesUnavailable
+from chat_functions.writes import MARK_ABSENT, MARK_HEAD, READ_EPOCH, STATEMENTS, Writes
+from pulsar_data import redis_keys
+from pulsar_data.events import LOG_ENTRY, LogEntry, RoomEvent, RoomRebuild
+from pulsar_data.model import RoomId, UserId
+
+log = logging.getLogger(__name__)
+
+EPOCH_CACHE = 1.0
+"""Seconds that a room's epoch is believed. Only a zombie router sends events of an older one, seconds late."""
+RETRY = 0.2
+"""Seconds before a room whose writes failed is tried again."""
+
+
+@dataclass(slots=True, eq=False)
+class Work:
+    """One entry of the log until it is stored."""
+
+    incoming: Incoming
+    entry: LogEntry
+
+    @property
+    def room(self) -> RoomId:
+        """The key of everything."""
+        return self.entry.room
+
+
+class MessageStore:
+    """The handler of message-store."""
+
+    def __init__(self, client: pulsar.Client, inbox: Inbox, tasks: asyncio.TaskGroup, settings: Settings) -> None:
+        self._inbox = inbox
+        self._tasks = tasks
+        self._tables = Tables(settings)
+        self._redis = RedisLink(settings.redis_url, ())
+        self._writes = Writes(self._tables, settings)
+        self._parking: Parking[Work] = Parking(tasks, inbox.wake)
+        self._epochs: dict[RoomId, tuple[int, float]] = {}
+        self._graves = DeadLetters(TopicProducer(client, dead_letters.topic("message-store")), inbox)
+        self._crash = CrashPoints(settings.crash_at)
+
+    async def start(self) -> None:
+        """Connect to Cassandra."""
+        await self._tables.connect()
+        await self._tables.prepare(STATEMENTS)
+
+    async def handle(self, batch: list[Incoming]) -> None:
+        """Store a batch; rooms that cannot be stored now are parked and tried again."""
+        by_room = self._sort(batch)
+        void = await self._learn_epochs(list(by_room))
+        for room in void:
+            self._parking.park(room, by_room.pop(room), asyncio.sleep(RETRY))
+        events: dict[RoomId, list[RoomEvent]] = {}
+        for room, works in by_room.items():
+            events[room] = [event for event in self._until_marker(room, works) if self._counts(event)]
+        failed = await self._writes.store(events)
+        self._crash.pass_by("stored")
+        await self._tell_inboxes([event for room in events if room not in failed for event in events[room]])
+        for room, works in by_room.items():
+            await self._settle(room, works, stored=room not in failed)
+
+    def _sort(self, batch: Sequence[Incoming]) -> dict[RoomId, list[Work]]:
+        by_room: dict[RoomId, list[Work]] = {}
+        works = self._parking.ready()
+        works += [work for incoming in batch if (work := self._parse(incoming)) is not None]
+        for work in works:
+            if not self._parking.holds(work.room, work):
+                by_room.setdefault(work.room, []).append(work)
+        return by_room
+
+    def _parse(self, incoming: Incoming) -> Work | None:
+        try:
+            return Work(incoming, LOG_ENTRY.validate_json(incoming.payload))
+        except ValueError as error:
+            self._tasks.create_task(self._graves.bury(incoming, dead_letters.invalid(error)))
+            return None
+
+    # Epochs: what is void
+
+    async def _learn_epochs(self, room_ids: Sequence[RoomId]) -> list[RoomId]:
+        """Read the epochs of rooms not seen lately. Returns the rooms whose epoch could not be read."""
+        now = time.monotonic()
+        if len(self._epochs) > 50_000:
+            self._epochs = {room: known for room, known in self._epochs.items() if now - known[1] < EPOCH_CACHE}
+        asked = [room for room in room_ids if now - self._epochs.get(room, (0, -EPOCH_CACHE))[1] >= EPOCH_CACHE]
+        answers = await self._tables.execute([self._tables.bind(READ_EPOCH, [uuid.UUID(room)]) for room in asked])
+        unread = []
+        for room, answer in zip(asked, answers, strict=True):
+            if isinstance(answer, TablesUnavailable):
+                log.warning("epoch_unread room %s: %s", room, answer)
+                unread.append(room)
+            else:
+                self._epochs[room] = (answer[0][0] or 0 if answer else 0, now)
+        return unread
+
+    def _counts(self, event: RoomEvent) -> bool:
+        """Whether the event is of the room's present epoch. One of an earlier epoch, behind the marker, is void."""
+        known = self._epochs[event.room][0]
+        if event.epoch < known:
+            log.warning("void_event room %s offset %d of epoch %d, is %d", event.room, event.offset, event.epoch, known)
+        return event.epoch >= known
+
+    # Markers
+
+    @staticmethod
+    def _until_marker(room: RoomId, works: Sequence[Work]) -> list[RoomEvent]:
+        events: list[RoomEvent] = []
+        for work in works:
+            if isinstance(work.entry, RoomRebuild):
+                break
+            events.append(work.entry)
+        return events
+
+    async def _settle(self, room: RoomId, works: list[Work], *, stored: bool) -> None:
+        """Ack what is stored; a marker is next, and what is behind it waits for it."""
+        if not stored:
+            self._parking.park(room, works, asyncio.sleep(RETRY))
+            return
+        for index, work in enumerate(works):
+            if isinstance(work.entry, RoomRebuild):
+                self._parking.park(room, works[index + 1 :], self._pass_marker(work, work.entry))
+                return
+            self._inbox.finish(work.incoming)
+
+    async def _pass_marker(self, work: Work, marker: RoomRebuild) -> None:
+        """Everything before is stored: write the exact head under the new epoch."""
+        await retrying(lambda: self._mark(marker), (TablesUnavailable,))
+        self._inbox.finish(work.incoming)
+
+    async def _mark(self, marker: RoomRebuild) -> None:
+        room = uuid.UUID(marker.room)
+        rows = await self._tables.read(READ_EPOCH, [room])
+        if rows and rows[0][0] is not None and rows[0][0] >= marker.epoch:
+            return  # a repeat
+        if rows and rows[0][1]:
+            offset, seq = rows[0][1], rows[0][2]
+            await self._write([self._tables.bind(MARK_HEAD, [room, offset, seq, marker.epoch, offset])])
+        else:
+            await self._write([self._tables.bind(MARK_ABSENT, [room, 0, 0, marker.epoch])])
+        self._epochs[marker.room] = (marker.epoch, time.monotonic())
+
+    async def _write(self, statements: Sequence[object]) -> None:
+        for answer in await self._tables.execute(statements):  # type: ignore[arg-type]
+            if isinstance(answer, TablesUnavailable):
+                raise answer
+
+    # Inboxes: see archive's seeding of user:<U>:rooms
+
+    async def _tell_inboxes(self, events: Sequence[RoomEvent]) -> None:
+        """A membership is in Cassandra now: put it into an inbox that archive may be seeding from an older read."""
+        entered = [(user, event.room) for event in events for user, _ in rooms.entering(event)]
+        if entered:
+            await retrying(
+                lambda: self._redis.execute(lambda pipe, _: _add_to_inboxes(pipe, entered)), (RedisUnavailable,)
+            )
+
+
+def _add_to_inboxes(pipe: Pipeline, entered: Sequence[tuple[UserId, RoomId]]) -> None:
+    for user, room in entered:
+        pipe.hset(redis_keys.user_rooms(user), room, "1")

@@ -1,0 +1,174 @@
+"""Cassandra as the functions use it: one lazy connection, prepared statements, many at once, answers in the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+from cassandra import ConsistencyLevel, DriverException, OperationTimedOut
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, ResponseFuture, Session
+from cassandra.policies import (
+    ConstantReconnectionPolicy,
+    DCAwareRoundRobinPolicy,
+    TokenAwarePolicy,
+    WhiteListRoundRobinPolicy,
+)
+from cassandra.query import BatchStatement, BatchType, BoundStatement, PreparedStatement, tuple_factory
+
+from chat_functions.settings import Settings
+
+log = logging.getLogger(__name__)
+
+Statement: TypeAlias = BoundStatement | BatchStatement
+TIMEOUT = 2.0
+"""Seconds for one statement."""
+BUCKET = 5000
+"""Numbers per partition of messages (by seq) and of room_log (by offset)."""
+
+
+class TablesUnavailable(Exception):
+    """Cassandra did not answer in time, or not with enough replicas: wait and try again."""
+
+
+_TRANSIENT = (DriverException, NoHostAvailable, OperationTimedOut)
+
+
+class Tables:
+    """A session to the keyspace. `connect` first; then everything is asynchronous on the calling loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._cluster: Cluster | None = None
+        self._session: Session | None = None
+        self._prepared: dict[str, PreparedStatement] = {}
+
+    async def connect(self) -> None:
+        """Raises TablesUnavailable. Does nothing when connected: the driver reconnects by itself."""
+        if self._session is None:
+            self._session = await asyncio.to_thread(self._connect)
+
+    def _connect(self) -> Session:
+        points = self._settings.contact_points()
+        policy = _policy([host for host, _ in points])
+        profile = ExecutionProfile(
+            load_balancing_policy=policy,
+            consistency_level=ConsistencyLevel.LOCAL_QUORUM,
+            request_timeout=TIMEOUT,
+            row_factory=tuple_factory,
+        )
+        cluster = Cluster(
+            [host for host, _ in points],
+            port=points[0][1],
+            execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+            reconnection_policy=ConstantReconnectionPolicy(0.5, None),
+            protocol_version=5,
+            connect_timeout=TIMEOUT,
+            idle_heartbeat_interval=5,
+            idle_heartbeat_timeout=5,
+        )
+        try:
+            session = cluster.connect(self._settings.keyspace)
+        except _TRANSIENT as error:
+            cluster.shutdown()
+            raise TablesUnavailable(f"Cassandra does not answer: {type(error).__name__}") from error
+        self._cluster = cluster
+        return session
+
+    def bind(self, cql: str, values: Sequence[Any]) -> BoundStatement:
+        """A statement with its values. Unset values (cassandra.query.UNSET_VALUE) write nothing, never a null.
+
+        Preparing blocks: `prepare` all statements of a module at start.
+        """
+        return self._prepared[cql].bind(values)
+
+    async def prepare(self, statements: Sequence[str]) -> None:
+        """Prepare once, at start. Raises TablesUnavailable."""
+        for cql in statements:
+            if cql not in self._prepared:
+                self._prepared[cql] = await asyncio.to_thread(self._prepare, cql)
+
+    def _prepare(self, cql: str) -> PreparedStatement:
+        assert self._session is not None, "connect first"
+        try:
+            return self._session.prepare(cql)
+        except _TRANSIENT as error:
+            raise TablesUnavailable(f"cannot prepare: {type(error).__name__}") from error
+
+    async def read(self, cql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """All rows of one query, page by page. Raises TablesUnavailable."""
+        result = (await self.execute([self.bind(cql, values)]))[0]
+        if isinstance(result, TablesUnavailable):
+            raise result
+        return result
+
+    async def execute(self, statements: Sequence[Statement]) -> list[list[tuple[Any, ...]] | TablesUnavailable]:
+        """Run many at once; per statement its rows, or why not. Ends within the timeout of a statement."""
+        assert self._session is not None, "connect first"
+        gathering = _Gathering(len(statements))
+        for index, statement in enumerate(statements):
+            future = self._session.execute_async(statement)
+            gathering.watch(index, future)
+        return await gathering.all()
+
+
+def batch(statements: Sequence[BoundStatement]) -> Statement:
+    """An unlogged batch: for one partition, where it is one write."""
+    if len(statements) == 1:
+        return statements[0]
+    together = BatchStatement(batch_type=BatchType.UNLOGGED, consistency_level=ConsistencyLevel.LOCAL_QUORUM)
+    for statement in statements:
+        together.add(statement)
+    return together
+
+
+def _policy(hosts: list[str]) -> TokenAwarePolicy:
+    # One address is a single node, or a forwarded port: other addresses that it gossips may not be reachable from here.
+    below = WhiteListRoundRobinPolicy(hosts) if len(hosts) == 1 else DCAwareRoundRobinPolicy()
+    return TokenAwarePolicy(below)
+
+
+class _Gathering:
+    """Answers of many driver futures; one wake-up of the loop when the last is in."""
+
+    def __init__(self, count: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._lock = threading.Lock()
+        self._open = count
+        self._results: list[Any] = [None] * count
+        self._done: asyncio.Future[list[Any]] = self._loop.create_future()
+        if count == 0:
+            self._done.set_result([])
+
+    def watch(self, index: int, future: ResponseFuture) -> None:
+        rows: list[tuple[Any, ...]] = []
+
+        def page(result: Any) -> None:
+            if result:
+                rows.extend(result)
+            if future.has_more_pages:
+                future.start_fetching_next_page()
+            else:
+                self._answer(index, rows)
+
+        def failed(error: Exception) -> None:
+            self._answer(index, TablesUnavailable(f"{type(error).__name__}"))
+
+        future.add_callbacks(page, failed)
+
+    def _answer(self, index: int, result: object) -> None:
+        with self._lock:
+            self._results[index] = result
+            self._open -= 1
+            last = self._open == 0
+        if last:
+            self._loop.call_soon_threadsafe(self._finish)
+
+    def _finish(self) -> None:
+        if not self._done.done():
+            self._done.set_result(self._results)
+
+    async def all(self) -> list[Any]:
+        return await self._done
