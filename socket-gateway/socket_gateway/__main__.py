@@ -21,7 +21,7 @@ def main() -> None:
         listening = server.bind(settings.host, settings.port)
     except OSError as error:
         sys.exit(f"socket gateway: cannot listen on {settings.host}:{settings.port}: {error.strerror}")
-    asyncio.run(server.serve(settings, listening))
+    asyncio.run(server.serve_until_signal(settings, listening))
 
 
 if __name__ == "__main__":

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pulsar_data.errors import Disconnect
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from pulsar_data.errors import Disconnect
 from socket_gateway.gateway import Gateway
 from socket_gateway.wire import WRITER
 

@@ -14,10 +14,10 @@ from typing import Final
 
 import pulsar
 import structlog
+
 from pulsar_data import topics
 from pulsar_data.commands import Command
 from pulsar_data.queries import Query
-
 from socket_gateway.inbox import Inbox
 from socket_gateway.settings import Settings
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from pydantic_core import to_json
+
 from pulsar_data.deliveries import Reply, RoomOpened
 from pulsar_data.errors import ChatError, Disconnect, ErrorCode, RpcError
 from pulsar_data.model import RoomId
 from pulsar_data.queries import OpenRoom, Position
 from pulsar_data.rpc import Caller, build
-from pydantic_core import to_json
-
 from socket_gateway import protocol
 from socket_gateway.protocol import (
     Command,

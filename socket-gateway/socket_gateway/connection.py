@@ -11,7 +11,6 @@ from pulsar_data.deliveries import RoomEntered
 from pulsar_data.errors import Disconnect, ErrorCode, RpcError
 from pulsar_data.model import RoomId, UserId
 from pulsar_data.tokens import AccessClaims
-
 from socket_gateway import commands, protocol
 from socket_gateway.opening import Opening
 from socket_gateway.protocol import BadFrameError, Command, ConnectRequest, Pong, Refused

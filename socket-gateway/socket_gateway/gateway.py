@@ -10,13 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 import structlog
+from pydantic import ValidationError
+
 from pulsar_data.commands import Command
 from pulsar_data.deliveries import Delivery, Item, Publication, RoomEntered
 from pulsar_data.errors import Disconnect, ErrorCode
 from pulsar_data.queries import Query
 from pulsar_data.tokens import SessionsRevoked
-from pydantic import ValidationError
-
 from socket_gateway import protocol
 from socket_gateway.backlog import Backlog, Kept
 from socket_gateway.broker import Broker
@@ -163,11 +163,11 @@ class Gateway:
         log.info("draining", connections=len(doomed))
         pause = self.limits.drain / max(1, len(doomed))
         start = self._loop.time()
-        for count, connection in enumerate(doomed, start=1):
-            connection.close(Disconnect.SHUTDOWN)
-            # Oversleeping must not add up over thousands of sockets.
+        for count, connection in enumerate(doomed):
+            # Against the clock, so that oversleeping does not add up over thousands of sockets.
             if (ahead := start + count * pause - self._loop.time()) > 0.01:
                 await asyncio.sleep(ahead)
+            connection.close(Disconnect.SHUTDOWN)
 
     async def close(self) -> None:
         """Leave Redis and Pulsar."""

@@ -15,7 +15,6 @@ from pulsar_data.deliveries import RoomEntered
 from pulsar_data.errors import Disconnect
 from pulsar_data.model import RoomId, UserId
 from pulsar_data.tokens import SessionsRevoked
-
 from socket_gateway.backlog import Backlog, Kept
 
 

@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from typing import Final, TypeVar
 
 from pulsar_data.model import RoomId, UserId
-
 from socket_gateway.backlog import Backlog
 from socket_gateway.hub import Hub
 

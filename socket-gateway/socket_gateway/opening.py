@@ -14,7 +14,6 @@ from pulsar_data.errors import Disconnect, ErrorCode, RpcError
 from pulsar_data.model import RoomId
 from pulsar_data.queries import OpenSession, Position
 from pulsar_data.tokens import AccessClaims
-
 from socket_gateway import __version__, protocol
 from socket_gateway.protocol import ConnectRequest
 from socket_gateway.requests import Answer

@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
+from pydantic_core import from_json, to_json
+
 from pulsar_data.deliveries import OpenedRoom
 from pulsar_data.errors import ErrorCode, RpcError
 from pulsar_data.events import RoomEvent
 from pulsar_data.model import Counter, Room, RoomId, UserId
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
-from pydantic_core import from_json, to_json
 
 ROOM: Final[TypeAdapter[RoomId]] = TypeAdapter(Room)
 

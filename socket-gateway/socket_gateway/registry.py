@@ -14,11 +14,11 @@ from typing import Final, TypeVar
 
 import redis.asyncio as redis
 import structlog
-from pulsar_data import redis_keys
-from pulsar_data.model import RoomId
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.exceptions import RedisError
 
+from pulsar_data import redis_keys
+from pulsar_data.model import RoomId
 from socket_gateway.interest import Interest
 
 log = structlog.get_logger()

@@ -38,13 +38,9 @@ def bind(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=family, backlog=BACKLOG)
 
 
-async def serve(settings: Settings, listening: socket.socket) -> None:
-    """Until SIGTERM or SIGINT. Raises whatever ended a part that should not have ended."""
-    gateway = Gateway(settings)
+async def serve(gateway: Gateway, settings: Settings, listening: socket.socket, stop: asyncio.Event) -> None:
+    """Until `stop` is set, then drain. Raises whatever ended a part that should not have ended."""
     listener = _Listener(_config(gateway, settings))
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with asyncio.TaskGroup() as group:
         working = group.create_task(gateway.run())
         serving = group.create_task(listener.serve(sockets=[listening]))
@@ -55,6 +51,14 @@ async def serve(settings: Settings, listening: socket.socket) -> None:
         await serving
         working.cancel()
     await gateway.close()
+
+
+async def serve_until_signal(settings: Settings, listening: socket.socket) -> None:
+    """Until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await serve(Gateway(settings), settings, listening, stop)
 
 
 def _config(gateway: Gateway, settings: Settings) -> uvicorn.Config:

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 import jwt
 import structlog
-from pulsar_data.tokens import AccessClaims
 from pydantic import ValidationError
+
+from pulsar_data.tokens import AccessClaims
 
 log = structlog.get_logger()
 
