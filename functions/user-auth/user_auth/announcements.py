@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 
 from pulsar_data import topics
 from pulsar_data.tokens import SessionsRevoked
-
 from user_auth import logs
 from user_auth.errors import Unavailable
 from user_auth.once import Once

@@ -9,7 +9,6 @@ from uuid import UUID
 
 from pulsar_data import redis_keys
 from pulsar_data.model import UserId
-
 from user_auth import logs
 from user_auth.errors import Unavailable
 from user_auth.once import Once

@@ -12,7 +12,6 @@ from uuid import UUID
 
 from pulsar_data.model import UserId
 from pulsar_data.tokens import SessionsRevoked
-
 from user_auth import logs
 from user_auth.announcements import Announcements
 from user_auth.errors import Code, Unavailable

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from pulsar_data.tokens import AccessClaims
-
 from user_auth import logs
 from user_auth.errors import Code, Refused
 from user_auth.models import Tokens

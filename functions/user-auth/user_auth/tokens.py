@@ -12,7 +12,6 @@ from uuid import UUID
 
 from pulsar_data.model import UserId
 from pulsar_data.tokens import AccessClaims
-
 from user_auth.errors import Code, Refused
 from user_auth.keys import KeyFolder
 

@@ -1,0 +1,84 @@
+"""Limits, shared by all instances through Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import httpx
+import pytest
+from redis import Redis
+
+from .conftest import Start
+from .people import PASSWORD, attempt, code, refresh, sign_up, unique_name
+
+pytestmark = pytest.mark.stack
+
+LIMITS = "register-address=3/60,login-address=6/60,login-account=3/60,refresh-address=1000/60,refresh-session=4/60"
+
+
+@pytest.fixture(scope="module")
+def two(start: Start) -> Iterator[list[httpx.Client]]:
+    """Clients of two instances behind one proxy."""
+    environment = {"CHATTIFIER_AUTH_LIMITS": LIMITS, "CHATTIFIER_TRUSTED_PROXIES": "1"}
+    clients = [start(environment).client() for _ in range(2)]
+    yield clients
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def address(two: list[httpx.Client]) -> str:
+    """Each test comes from an address of its own; what the client itself claims stands before it."""
+    raw = uuid4().hex
+    address = ":".join(["2001:db8", *(raw[place : place + 4] for place in (0, 4)), "0:0:0:1"])
+    for client in two:
+        client.headers["X-Forwarded-For"] = f"{uuid4().hex}, {address}"
+    return address
+
+
+def test_sign_ups_of_an_address_are_counted_over_all_instances(two: list[httpx.Client], address: str) -> None:
+    answers = [
+        two[number % 2].post("/user/register", json={"username": unique_name(), "password": PASSWORD})
+        for number in range(5)
+    ]
+    assert [answer.status_code for answer in answers] == [201, 201, 201, 429, 429]
+    assert code(answers[-1]) == (429, "too_many_requests")
+    assert 0 < int(answers[-1].headers["retry-after"]) <= 60
+
+
+def test_guesses_at_an_account_are_counted_whoever_guesses(two: list[httpx.Client], address: str) -> None:
+    name = sign_up(two[0]).username
+    statuses = []
+    for number in range(5):
+        two[number % 2].headers["X-Forwarded-For"] = f"198.51.100.{number}, 2001:db8:{number}:{uuid4().hex[:4]}::1"
+        statuses.append(attempt(two[number % 2], name, "a guess").status_code)
+    assert statuses == [401, 401, 401, 429, 429]
+    assert attempt(two[0], name, PASSWORD).status_code == 429, "not even the right one: it would tell"
+
+
+def test_an_unknown_name_is_limited_as_a_known_one(two: list[httpx.Client], address: str) -> None:
+    name = unique_name()
+    assert [attempt(two[0], name, "a guess").status_code for _ in range(4)] == [401, 401, 401, 429]
+
+
+def test_sign_ins_of_an_address_are_counted_over_all_accounts(two: list[httpx.Client], address: str) -> None:
+    statuses = [attempt(two[number % 2], unique_name(), "a guess").status_code for number in range(8)]
+    assert statuses == [401] * 6 + [429] * 2
+
+
+def test_refreshing_a_session_is_limited(two: list[httpx.Client], address: str) -> None:
+    token = sign_up(two[0]).login().refresh
+    statuses = []
+    for _ in range(5):
+        answer = refresh(two[0], token)
+        statuses.append(answer.status_code)
+        token = answer.json().get("refresh_token", token)
+    assert statuses == [200, 200, 200, 200, 429]
+
+
+def test_a_window_ends(two: list[httpx.Client], address: str, redis: Redis) -> None:
+    """Every counter has a lifetime, or nobody behind that address would ever get in again."""
+    attempt(two[0], unique_name(), "a guess")
+    keys = list(redis.scan_iter(f"limit:login-address:{address.rsplit(':', 4)[0]}*"))
+    assert [0 < redis.ttl(key) <= 60 for key in keys] == [True]

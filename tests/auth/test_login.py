@@ -1,0 +1,98 @@
+"""Signing in."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import httpx
+import jwt
+import pytest
+from redis import Redis
+
+from pulsar_data import redis_keys
+from pulsar_data.model import UserId
+from pulsar_data.tokens import AccessClaims
+
+from .people import attempt, code, me, sign_up, unique_name
+
+if TYPE_CHECKING:
+    from cassandra.cluster import Session
+
+pytestmark = pytest.mark.stack
+
+
+def test_the_access_token_holds_the_claims_of_the_contract_and_the_published_key_verifies_it(
+    client: httpx.Client,
+) -> None:
+    person = sign_up(client)
+    answer = attempt(client, person.username, "correct horse battery")
+    token = answer.json()["access_token"]
+    keys = jwt.PyJWKSet.from_dict(client.get("/.well-known/jwks.json").json())
+    key = keys[jwt.get_unverified_header(token)["kid"]]
+    decoded = jwt.decode(token, key, algorithms=["EdDSA"], audience="chattifier", issuer="chattifier")
+    claims = AccessClaims.model_validate(decoded)
+    assert decoded.keys() == AccessClaims.model_fields.keys()
+    assert claims.sub == answer.json()["user_id"] == person.user_id
+    assert claims.exp - claims.iat == answer.json()["expires_in"] == 900
+    assert answer.json()["token_type"] == "Bearer"
+
+
+def test_a_session_is_stored_with_its_device_and_only_a_digest(client: httpx.Client, cassandra: Session) -> None:
+    person = sign_up(client)
+    tokens = person.login(device="my phone")
+    row = cassandra.execute("SELECT * FROM sessions_by_user WHERE user_id = %s", [UUID(person.user_id)]).one()
+    assert (str(row.session_id), row.device) == (tokens.claims["sid"], "my phone")
+    assert row.token_version == tokens.claims["ver"]
+    assert len(row.refresh_hash) == 32 and row.refresh_hash.hex() not in tokens.refresh
+
+
+def test_a_new_session_makes_others_forget_what_they_remember_of_the_user(client: httpx.Client, redis: Redis) -> None:
+    person = sign_up(client)
+    key = redis_keys.token_version(UserId(person.user_id))
+    redis.hset(key, "version", 1)
+    person.login()
+    assert not redis.exists(key)
+
+
+def test_the_name_may_be_typed_in_any_spelling(client: httpx.Client) -> None:
+    person = sign_up(client)
+    assert attempt(client, person.username.upper(), "correct horse battery").status_code == 200
+
+
+def test_a_wrong_password_and_an_unknown_name_get_the_same_answer(client: httpx.Client) -> None:
+    person = sign_up(client)
+    wrong = attempt(client, person.username, "not the password")
+    for name in (unique_name(), "", "no such name", "x" * 1000):
+        unknown = attempt(client, name, "not the password")
+        assert unknown.content == wrong.content
+        assert unknown.headers.keys() == wrong.headers.keys()
+    assert code(wrong) == (401, "bad_credentials")
+
+
+def test_sessions_of_two_devices_live_side_by_side(client: httpx.Client) -> None:
+    person = sign_up(client)
+    one, other = person.login(), person.login()
+    assert one.claims["sid"] != other.claims["sid"]
+    assert me(client, one).status_code == me(client, other).status_code == 200
+
+
+@pytest.mark.quiet
+def test_a_wrong_password_and_an_unknown_name_take_the_same_time(client: httpx.Client) -> None:
+    """Alternating, so that whatever else the machine does falls on both alike; medians within a tenth."""
+    person = sign_up(client)
+    wrong, unknown = [], []
+    for _ in range(60):
+        wrong.append(_milliseconds(lambda: attempt(client, person.username, "not the password")))
+        unknown.append(_milliseconds(lambda: attempt(client, unique_name(), "not the password")))
+    known, nobody = statistics.median(wrong), statistics.median(unknown)
+    assert abs(known - nobody) < 0.1 * known, f"wrong password {known:.1f} ms, unknown name {nobody:.1f} ms"
+
+
+def _milliseconds(call: Callable[[], httpx.Response]) -> float:
+    begun = time.perf_counter()
+    assert call().status_code == 401
+    return (time.perf_counter() - begun) * 1000

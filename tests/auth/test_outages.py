@@ -1,0 +1,114 @@
+"""What happens while a store cannot be reached: nothing hangs, nothing lies, nothing is lost."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import httpx
+import pytest
+
+from .conftest import Start
+from .function import Function, free_port
+from .people import PASSWORD, Person, attempt, code, me, refresh, sign_up, unique_name
+
+if TYPE_CHECKING:
+    from cassandra.cluster import Session
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture(scope="module")
+def without_pulsar(start: Start) -> Function:
+    """Nobody listens where it looks for Pulsar."""
+    return start({"CHATTIFIER_PULSAR_URL": f"pulsar://127.0.0.1:{free_port()}"})
+
+
+@pytest.fixture(scope="module")
+def without_redis(start: Start) -> Function:
+    """Nobody listens where it looks for Redis; limits are on."""
+    return start(
+        {"CHATTIFIER_REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", "CHATTIFIER_AUTH_LIMITS": "login-account=2/60"}
+    )
+
+
+def test_a_logout_without_pulsar_is_durable_and_says_that_sockets_may_linger(
+    without_pulsar: Function, client: httpx.Client
+) -> None:
+    """The function's keys differ from `client`'s, so the session is looked for with its refresh token."""
+    with without_pulsar.client() as lame:
+        tokens = sign_up(lame).login()
+        answer = lame.post("/user/logout", headers=tokens.headers)
+    assert code(answer) == (503, "revocation_delayed")
+    assert answer.headers["retry-after"]
+    assert code(refresh(client, tokens.refresh)) == (401, "invalid_refresh_token")
+
+
+def test_a_new_password_without_pulsar_is_in_force(without_pulsar: Function) -> None:
+    with without_pulsar.client() as lame:
+        person = sign_up(lame)
+        tokens = person.login()
+        body = {"old": PASSWORD, "new": "quite another one"}
+        answer = lame.post("/user/password", headers=tokens.headers, json=body)
+        assert code(answer) == (503, "revocation_delayed")
+        assert code(me(lame, tokens)) == (401, "session_ended")
+        assert person.login("quite another one")
+
+
+def test_signing_in_needs_no_pulsar(without_pulsar: Function) -> None:
+    with without_pulsar.client() as lame:
+        assert me(lame, sign_up(lame).login()).status_code == 200
+
+
+def test_signing_in_and_refreshing_need_no_redis_and_limits_let_pass(without_redis: Function) -> None:
+    with without_redis.client() as lame:
+        person = sign_up(lame)
+        assert [attempt(lame, person.username, "a guess").status_code for _ in range(4)] == [401] * 4
+        assert refresh(lame, person.login().refresh).status_code == 200
+    assert "limits_not_counted" in without_redis.log.read_text()
+
+
+def test_a_logout_without_redis_is_durable_and_says_that_it_is_delayed(
+    without_redis: Function, client: httpx.Client
+) -> None:
+    with without_redis.client() as lame:
+        tokens = sign_up(lame).login()
+        assert code(lame.post("/user/logout", headers=tokens.headers)) == (503, "revocation_delayed")
+    assert code(refresh(client, tokens.refresh)) == (401, "invalid_refresh_token")
+
+
+def test_a_profile_changed_without_redis_is_saved_and_says_who_may_see_the_old_one(
+    without_redis: Function, cassandra: Session
+) -> None:
+    with without_redis.client() as lame:
+        person = sign_up(lame)
+        answer = lame.patch("/user/me", headers=person.login().headers, json={"bio": "new"})
+    assert code(answer) == (503, "temporarily_unavailable")
+    assert "saved" in answer.json()["detail"]
+    row = cassandra.execute("SELECT bio FROM users_by_id WHERE user_id = %s", [UUID(person.user_id)]).one()
+    assert row.bio == "new"
+
+
+def test_without_cassandra_every_request_that_needs_it_is_a_503_in_time(start: Start) -> None:
+    function = start({"CHATTIFIER_CASSANDRA": f"127.0.0.1:{free_port()}"})
+    with function.client() as client:
+        person = Person(client, "", unique_name())
+        for _ in range(3):
+            begun = time.monotonic()
+            answer = attempt(client, person.username, PASSWORD)
+            assert code(answer) == (503, "temporarily_unavailable")
+            assert time.monotonic() - begun < 6
+        assert client.get("/user/healthz").status_code == 200
+        assert client.get("/.well-known/jwks.json").status_code == 200
+
+
+def test_without_a_signing_key_there_is_no_session_and_one_that_appears_is_used(start: Start) -> None:
+    function = start({})
+    key = function.keys / "first.pem"
+    hidden = key.rename(key.with_suffix(".hidden"))
+    with function.client() as client:
+        person = sign_up(client)
+        assert code(attempt(client, person.username, PASSWORD)) == (503, "temporarily_unavailable")
+        hidden.rename(key)
+        assert person.login()
