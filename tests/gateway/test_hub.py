@@ -1,4 +1,4 @@
-"""The hub with its backlog and interest: whatever the order in which things arrive, nobody loses or doubles an event."""
+"""The hub with its backlog and interest: in whatever order things arrive, nobody loses or doubles an event."""
 
 from __future__ import annotations
 
