@@ -49,9 +49,8 @@ class Archive:
         self._places = asyncio.Semaphore(AT_ONCE)
 
     async def start(self) -> None:
-        """Connect to Cassandra."""
-        await self._tables.connect()
-        await self._tables.prepare([*copies.STATEMENTS, *history.STATEMENTS])
+        """Cassandra connects meanwhile: many reads need only Redis, and a client is told to try again."""
+        self._tasks.create_task(self._tables.connect([*copies.STATEMENTS, *history.STATEMENTS]))
 
     async def handle(self, batch: list[Incoming]) -> None:
         """Start each query; wait only when too many are under way."""

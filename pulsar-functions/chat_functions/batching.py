@@ -50,7 +50,7 @@ class Handler(Protocol):
     """The work of one function. Never two `handle` at once; it must not raise for what one message did."""
 
     async def start(self) -> None:
-        """Connect. Raising is fine: it is called again."""
+        """Connect what the first message needs; messages wait meanwhile."""
 
     async def handle(self, batch: list[Incoming]) -> None:
         """Work a batch. Every message is finished later, by Inbox.finish, or stays with the broker."""
@@ -179,21 +179,9 @@ class Loop:
     async def _main(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             handler = self._build(self._inbox, tasks)
-            await self._connect(handler)
+            await handler.start()
             while True:
                 await handler.handle(await self._inbox.take())
-
-    async def _connect(self, handler: Handler) -> None:
-        delay = 0.1
-        while True:
-            try:
-                await handler.start()
-            except Exception as error:  # noqa: BLE001 - whatever keeps us from connecting: say so, try again
-                log.warning("cannot_start_yet %s: %s", type(error).__name__, str(error)[:300])
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, 5.0)
-            else:
-                return
 
 
 class CrashPoints:

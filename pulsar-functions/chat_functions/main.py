@@ -1,6 +1,7 @@
 """What Pulsar calls: the function classes that `className` in the function configs names. Thin: see batching.py.
 
-The constructors do nothing: Pulsar calls them inside a bare `except`. Everything is made at the first message.
+The constructors do nothing: Pulsar calls them inside a bare `except`. Everything is made at the first message. But
+everything is imported here: Pulsar imports RawBytes before it subscribes, so no message waits for imports.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import logging
 
 import pulsar
 
+from chat_functions import archive, router, store
 from chat_functions.batching import Handler, Inbox, Loop
 from chat_functions.settings import Settings
 
@@ -47,7 +49,7 @@ class _BatchFunction(pulsar.Function):
         return inbox
 
     def build(self, client: pulsar.Client, inbox: Inbox, tasks: asyncio.TaskGroup, settings: Settings) -> Handler:
-        """The handler of this function. Imported late: an instance needs only its own."""
+        """The handler of this function."""
         raise NotImplementedError
 
 
@@ -56,9 +58,7 @@ class ChatRouter(_BatchFunction):
 
     def build(self, client: pulsar.Client, inbox: Inbox, tasks: asyncio.TaskGroup, settings: Settings) -> Handler:
         """See router.py."""
-        from chat_functions.router import ChatRouter as Router
-
-        return Router(client, inbox, tasks, settings)
+        return router.ChatRouter(client, inbox, tasks, settings)
 
 
 class MessageStore(_BatchFunction):
@@ -66,9 +66,7 @@ class MessageStore(_BatchFunction):
 
     def build(self, client: pulsar.Client, inbox: Inbox, tasks: asyncio.TaskGroup, settings: Settings) -> Handler:
         """See store.py."""
-        from chat_functions.store import MessageStore as Store
-
-        return Store(client, inbox, tasks, settings)
+        return store.MessageStore(client, inbox, tasks, settings)
 
 
 class Archive(_BatchFunction):
@@ -76,6 +74,4 @@ class Archive(_BatchFunction):
 
     def build(self, client: pulsar.Client, inbox: Inbox, tasks: asyncio.TaskGroup, settings: Settings) -> Handler:
         """See archive.py."""
-        from chat_functions.archive import Archive as Reads
-
-        return Reads(client, inbox, tasks, settings)
+        return archive.Archive(client, inbox, tasks, settings)

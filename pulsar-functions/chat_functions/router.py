@@ -104,9 +104,8 @@ class ChatRouter:
         self._crash = CrashPoints(settings.crash_at)
 
     async def start(self) -> None:
-        """Connect to Cassandra; Redis and Pulsar connect by use."""
-        await self._tables.connect()
-        await self._tables.prepare([*rebuild.STATEMENTS, READ_KEY, READ_USER])
+        """Cassandra connects meanwhile: only rare commands need it. Redis and Pulsar connect by use."""
+        self._tasks.create_task(self._tables.connect([*rebuild.STATEMENTS, READ_KEY, READ_USER]))
 
     async def handle(self, batch: list[Incoming]) -> None:
         """Work a batch through all stages. Rooms that must wait are parked with all that is behind them."""

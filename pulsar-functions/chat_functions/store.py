@@ -66,8 +66,7 @@ class MessageStore:
 
     async def start(self) -> None:
         """Connect to Cassandra."""
-        await self._tables.connect()
-        await self._tables.prepare(STATEMENTS)
+        await self._tables.connect(STATEMENTS)
 
     async def handle(self, batch: list[Incoming]) -> None:
         """Store a batch; rooms that cannot be stored now are parked and tried again."""

@@ -18,6 +18,7 @@ from cassandra.policies import (
 )
 from cassandra.query import BatchStatement, BatchType, BoundStatement, PreparedStatement, tuple_factory
 
+from chat_functions.batching import retrying
 from chat_functions.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -37,24 +38,21 @@ _TRANSIENT = (DriverException, NoHostAvailable, OperationTimedOut)
 
 
 class Tables:
-    """A session to the keyspace. `connect` first; then everything is asynchronous on the calling loop."""
+    """A session to the keyspace, on the calling loop. It connects in the background; nothing is available before."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._cluster: Cluster | None = None
         self._session: Session | None = None
         self._prepared: dict[str, PreparedStatement] = {}
 
-    async def connect(self) -> None:
-        """Raises TablesUnavailable. Does nothing when connected: the driver reconnects by itself."""
-        if self._session is None:
-            self._session = await asyncio.to_thread(self._connect)
+    async def connect(self, statements: Sequence[str]) -> None:
+        """Connect and prepare, as often as it takes; run it as a task. Afterwards the driver reconnects by itself."""
+        await retrying(lambda: asyncio.to_thread(self._connect, statements), (TablesUnavailable,))
 
-    def _connect(self) -> Session:
+    def _connect(self, statements: Sequence[str]) -> None:
         points = self._settings.contact_points()
-        policy = _policy([host for host, _ in points])
         profile = ExecutionProfile(
-            load_balancing_policy=policy,
+            load_balancing_policy=_policy([host for host, _ in points]),
             consistency_level=ConsistencyLevel.LOCAL_QUORUM,
             request_timeout=TIMEOUT,
             row_factory=tuple_factory,
@@ -70,32 +68,21 @@ class Tables:
             idle_heartbeat_timeout=5,
         )
         try:
-            session = cluster.connect(self._settings.keyspace)
+            session = cluster.connect()
+            self._prepared = {cql: session.prepare(cql, keyspace=self._settings.keyspace) for cql in statements}
+            self._session = session
         except _TRANSIENT as error:
             cluster.shutdown()
             raise TablesUnavailable(f"Cassandra does not answer: {type(error).__name__}") from error
-        self._cluster = cluster
-        return session
 
     def bind(self, cql: str, values: Sequence[Any]) -> BoundStatement:
-        """A statement with its values. Unset values (cassandra.query.UNSET_VALUE) write nothing, never a null.
+        """A statement with its values. UNSET_VALUE writes nothing; a None would write a null, a tombstone.
 
-        Preparing blocks: `prepare` all statements of a module at start.
+        Raises TablesUnavailable before the first connection.
         """
+        if self._session is None:
+            raise TablesUnavailable("not connected yet")
         return self._prepared[cql].bind(values)
-
-    async def prepare(self, statements: Sequence[str]) -> None:
-        """Prepare once, at start. Raises TablesUnavailable."""
-        for cql in statements:
-            if cql not in self._prepared:
-                self._prepared[cql] = await asyncio.to_thread(self._prepare, cql)
-
-    def _prepare(self, cql: str) -> PreparedStatement:
-        assert self._session is not None, "connect first"
-        try:
-            return self._session.prepare(cql)
-        except _TRANSIENT as error:
-            raise TablesUnavailable(f"cannot prepare: {type(error).__name__}") from error
 
     async def read(self, cql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """All rows of one query, page by page. Raises TablesUnavailable."""
@@ -106,11 +93,10 @@ class Tables:
 
     async def execute(self, statements: Sequence[Statement]) -> list[list[tuple[Any, ...]] | TablesUnavailable]:
         """Run many at once; per statement its rows, or why not. Ends within the timeout of a statement."""
-        assert self._session is not None, "connect first"
         gathering = _Gathering(len(statements))
         for index, statement in enumerate(statements):
-            future = self._session.execute_async(statement)
-            gathering.watch(index, future)
+            assert self._session is not None, "what is bound has a session"
+            gathering.watch(index, self._session.execute_async(statement))
         return await gathering.all()
 
 
