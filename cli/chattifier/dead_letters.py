@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pulsar
-from pulsar_data import topics
 
 from chattifier.errors import StackError
+from pulsar_data import topics
 
 SUBSCRIPTION = "operators"
 QUIET_MS = 1500

@@ -15,11 +15,11 @@ from uuid import UUID
 import httpx
 from centrifuge import CentrifugeError, Client, ClientEventHandler
 from centrifuge.contexts import DisconnectedContext, ServerPublicationContext, ServerSubscribedContext
-from pulsar_data.ids import new_key
 
 from chattifier.errors import DemoFailed
 from chattifier.schema import CassandraAddress, session
 from chattifier.status import Report
+from pulsar_data.ids import new_key
 
 WAIT = 20.0
 """Seconds for any one thing to happen."""

@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from pulsar_data.topics import FUNCTIONS
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from chattifier import package
@@ -22,6 +21,7 @@ from chattifier.errors import DeployError
 from chattifier.package import Sources
 from chattifier.pulsar_admin import PulsarAdmin
 from chattifier.topics import Admin
+from pulsar_data.topics import FUNCTIONS
 
 API = "/admin/v3/functions/chat/core"
 RUNS_WITHIN = 120.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pulsar_data.topics import FUNCTIONS
 from pydantic import BaseModel, ConfigDict
 from rich.table import Table
 
@@ -10,6 +9,7 @@ from chattifier.function_instances import instances
 from chattifier.layout import Layout
 from chattifier.ports import HOST
 from chattifier.run_state import Entry, RunState, State
+from pulsar_data.topics import FUNCTIONS
 
 
 class _Model(BaseModel):

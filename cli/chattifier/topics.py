@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 import httpx
-from pulsar_data import topics
 
 from chattifier.errors import DeployError
+from pulsar_data import topics
 
 MIB = 1  # Pulsar counts retention in MiB
 GIB = 1024 * MIB

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
-from pulsar_data.topics import FUNCTIONS
 from rich.console import Console
 from rich.table import Table
 
@@ -17,6 +16,7 @@ from chattifier.errors import StackError
 from chattifier.layout import Layout
 from chattifier.run_state import read
 from chattifier.status import report
+from pulsar_data.topics import FUNCTIONS
 
 
 @click.group("dead-letters")
