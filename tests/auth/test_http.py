@@ -39,15 +39,13 @@ def test_a_body_of_another_type_is_a_415(client: httpx.Client, media_type: str) 
     assert code(answer) == (415, "unsupported_media_type")
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"{", b"[" * 10_000, b'{"username": "\xff"}', b'{"username": "\\ud800"}', b'{"username": NaN}']
-)
+@pytest.mark.parametrize("body", [b"", b"{", b"[" * 10_000, b'{"username": "\xff"}', b'{"username": "\\ud800"}'])
 def test_what_is_not_json_is_a_400(client: httpx.Client, body: bytes) -> None:
     assert code(client.post("/user/login", content=body, headers=JSON)) == (400, "malformed_json")
 
 
 @pytest.mark.parametrize(
-    "body", [b"null", b"[]", b'"x"', b"7", b'{"username": "x"}', b'{"username": {}, "password": []}']
+    "body", [b"null", b"NaN", b"[]", b'"x"', b"7", b'{"username": "x"}', b'{"username": {}, "password": []}']
 )
 def test_json_of_another_shape_is_a_422(client: httpx.Client, body: bytes) -> None:
     assert code(client.post("/user/login", content=body, headers=JSON)) == (422, "invalid_fields")

@@ -81,9 +81,9 @@ def test_a_well_signed_token_of_wrong_claims_is_refused(
     assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
-@pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic dTpw", "bearer\tx", "Bearer ä"])
+@pytest.mark.parametrize("header", ["", "Bearer", "Basic dTpw", "bearer\tx", "Bearer ä"])
 def test_a_request_without_a_bearer_token_is_refused(client: httpx.Client, header: str) -> None:
-    answer = client.get("/user/me", headers={"Authorization": header.encode()})
+    answer = client.get("/user/me", headers=[(b"Authorization", header.encode())])
     assert code(answer) == (401, "invalid_token")
 
 

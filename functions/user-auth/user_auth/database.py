@@ -50,14 +50,14 @@ class Database:
 
         cluster = self._cluster()
         try:
-            return cluster.connect(self._settings.keyspace, wait_for_all_pools=False)
+            return cluster.connect(self._settings.keyspace)
         except (DriverException, NoHostAvailable, OSError) as error:
             logs.failure("cassandra_unreachable", error)
             cluster.shutdown()
             raise Unavailable from error
 
     def _cluster(self) -> Cluster:
-        from cassandra import ConsistencyLevel, ProtocolVersion
+        from cassandra import ConsistencyLevel
         from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
         from cassandra.policies import ConstantReconnectionPolicy, DCAwareRoundRobinPolicy, TokenAwarePolicy
 
@@ -69,7 +69,7 @@ class Database:
         )
         return Cluster(
             list(self._settings.cassandra),
-            protocol_version=ProtocolVersion.V4,  # V5 adds checksums that the driver computes in Python
+            protocol_version=4,  # 5 adds checksums that the driver computes in Python
             execution_profiles={EXEC_PROFILE_DEFAULT: profile},
             reconnection_policy=ConstantReconnectionPolicy(1.0, max_attempts=None),
             connect_timeout=TIMEOUT,
