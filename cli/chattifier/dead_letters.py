@@ -93,7 +93,7 @@ class Mailbox:
 def opened(address: PulsarAddress, function: str) -> Iterator[Mailbox]:
     """Open the mailbox of a function, for one operator at a time. Raises StackError if that is not possible."""
     authentication = pulsar.AuthenticationToken(address.token) if address.token else None
-    logger = pulsar.ConsoleLogger(pulsar.LoggerLevel.Fatal)  # the errors are raised as well
+    logger = pulsar.ConsoleLogger(pulsar.LoggerLevel.Error)
     client = pulsar.Client(
         address.service_url, authentication=authentication, operation_timeout_seconds=10, logger=logger
     )

@@ -1,0 +1,37 @@
+"""The one stack that all tests share: their own, on free ports, stopped at the end.
+
+Set CHATTIFIER_TEST_STACK to the data folder of a running stack to use that one: it saves its start in a quick loop.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.running_stack import Stack, attached, started
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The whole system, running."""
+    running = os.environ.get("CHATTIFIER_TEST_STACK")
+    if running:
+        yield attached(Path(running).absolute())
+    else:
+        with started(tmp_path_factory.mktemp("stack")) as own:
+            yield own
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs the stack, so that `-m "not stack"` leaves it out.
+
+    Their time limit holds for the test alone: the first of them also waits for the stack, which has a limit of its own.
+    """
+    for item in items:
+        if "stack" in getattr(item, "fixturenames", ()):
+            item.add_marker("stack")
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(func_only=True))
