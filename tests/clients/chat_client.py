@@ -1,0 +1,185 @@
+"""A chat client that comes back: it goes on where it was, on any gateway, and sends again what was not acked.
+
+connect -> snapshot -> pushes -> closed -> connect with positions -> recovered, or reload by message.list -> ...
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pulsar_data.ids import new_key
+from tests.clients.feed import Feed
+from tests.clients.journal import Acked, Attempted, Dropped, Journal, Refused
+from tests.clients.socket import ErrorReply, Gone, Socket
+
+Json = Mapping[str, Any]
+AGAIN = 0.05
+"""Seconds before something that failed for the moment is tried again."""
+PATIENCE = 30.0
+"""Seconds for one message to be acked."""
+_FOR_GOOD = range(3500, 4000)
+
+
+class ClosedForGood(Exception):
+    """The server does not want to see this client again (close codes 3500-3999, or a refused token)."""
+
+
+class ChatClient:
+    """One device of one user. `run` in a task of its own; all else works while it runs."""
+
+    def __init__(self, gateways: Sequence[str], token: str, journal: Journal, chance: random.Random) -> None:
+        self.journal = journal
+        self.feeds: dict[str, Feed] = {}
+        self._gateways = itertools.cycle(gateways)
+        self._token = token
+        self._chance = chance
+        self._socket: Socket | None = None
+        self._changed = asyncio.Condition()
+
+    async def run(self) -> None:
+        """Be connected, until cancelled. Raises ClosedForGood."""
+        for gateway in self._gateways:
+            try:
+                await self._visit(gateway)
+            except Gone as gone:
+                self.journal.note(Dropped(gateway, gone.code, time.monotonic()))
+                if gone.code in _FOR_GOOD:
+                    raise ClosedForGood(f"{self.journal.client} was closed with {gone.code}") from gone
+            await asyncio.sleep(AGAIN + self._chance.uniform(0, 0.1))  # not all of a crowd at the same moment
+
+    async def _visit(self, gateway: str) -> None:
+        """One connection, from its opening to its end. Raises Gone, ClosedForGood."""
+        socket = await self._open(gateway)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._restore(socket, tasks)
+                await self._wake(socket)
+                code = await self._listen(socket, tasks)
+        finally:
+            self._socket = None
+            await socket.close()
+        raise Gone(code)
+
+    async def _open(self, gateway: str) -> Socket:
+        positions = {f"room:{room}": feed.resume for room, feed in self.feeds.items() if feed.resume is not None}
+        try:
+            return await Socket.open(gateway, {"token": self._token, "subs": positions})
+        except ErrorReply as error:
+            if not error.temporary:
+                raise ClosedForGood(f"{self.journal.client} may not connect: {error}") from error
+            raise Gone(1006, "not now") from error
+
+    def _restore(self, socket: Socket, tasks: asyncio.TaskGroup) -> None:
+        heads = {room["room"]: room["head"]["seq"] for room in socket.welcome["data"]["rooms"]}
+        for channel, position in socket.welcome["subs"].items():
+            if channel.startswith("room:"):
+                room = channel.removeprefix("room:")
+                self._enter(room, position, heads[room], socket, tasks)
+
+    async def _listen(self, socket: Socket, tasks: asyncio.TaskGroup) -> int:
+        """Take in what is pushed. Returns the close code."""
+        try:
+            async for push in socket.pushes():
+                await self._pushed(push, socket, tasks)
+        except Gone as gone:
+            return gone.code
+        return 1006
+
+    def _enter(self, room: str, position: Json, head: int, socket: Socket, tasks: asyncio.TaskGroup) -> None:
+        feed = self.feeds.get(room)
+        if feed is None:
+            self.feeds[room] = Feed(self.journal, room, position, head)
+        elif position.get("recovered"):
+            feed.recovered(position)
+        else:
+            feed.reloading(position)
+            tasks.create_task(self._reload(socket, feed, head))
+
+    async def _reload(self, socket: Socket, feed: Feed, until: int) -> None:
+        """Read what the client does not have, up to the seq at which it was let in again."""
+        while feed.seq < until:
+            try:
+                page = await socket.rpc("message.list", {"room": feed.room, "after": feed.seq, "limit": 200})
+            except ErrorReply:
+                await asyncio.sleep(AGAIN)
+            except Gone:
+                return
+            else:
+                feed.reloaded(page["messages"], until)
+        feed.caught_up()
+
+    async def _pushed(self, push: Json, socket: Socket, tasks: asyncio.TaskGroup) -> None:
+        room = push.get("channel", "").removeprefix("room:")
+        if "pub" in push:
+            self.feeds[room].pushed(push["pub"])
+        elif "subscribe" in push:
+            position = push["subscribe"]
+            self._enter(room, position, position["data"]["head"]["seq"], socket, tasks)
+            await self._wake(socket)
+
+    async def _wake(self, socket: Socket) -> None:
+        self._socket = socket
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def in_rooms(self, rooms: Sequence[str]) -> None:
+        """Wait until connected and in all of these rooms."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._socket is not None and self.feeds.keys() >= set(rooms))
+
+    async def _connected(self) -> Socket:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._socket is not None)
+        socket = self._socket
+        if socket is None:
+            raise Gone(1006)
+        return socket
+
+    async def rpc(self, method: str, data: Json) -> Json:
+        """Call a method, again and again while it fails for the moment only. Raises ErrorReply."""
+        while True:
+            try:
+                return await (await self._connected()).rpc(method, data)
+            except Gone:
+                await asyncio.sleep(AGAIN)
+            except ErrorReply as error:
+                if not error.temporary:
+                    raise
+                await asyncio.sleep(AGAIN)
+
+    async def send(self, room: str, text: str, *, at: float | None = None, again: bool = True) -> None:
+        """Send a message; without an ack send it again under the same key, if `again`.
+
+        `at`: when it was meant to be sent. The outcome is in the journal: acked, refused, or neither.
+        """
+        now = time.monotonic()
+        key = new_key(time.time_ns() // 1_000_000)
+        self.journal.note(Attempted(room, key, text, now if at is None else at))
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    if await self._send_once(room, key, text) or not again:
+                        return
+                    await asyncio.sleep(AGAIN)
+        except TimeoutError:
+            return  # neither acked nor refused: the journal says so by its silence
+
+    async def _send_once(self, room: str, key: str, text: str) -> bool:
+        """Whether there is an answer that is final."""
+        try:
+            socket = await self._connected()
+            sent = await socket.rpc("message.send", {"room": room, "key": key, "text": text})
+        except Gone:
+            return False
+        except ErrorReply as error:
+            if error.temporary:
+                return False
+            self.journal.note(Refused(room, key, error.code, time.monotonic()))
+        else:
+            self.journal.note(Acked(room, key, sent["seq"], sent["offset"], sent["duplicate"], time.monotonic()))
+        return True

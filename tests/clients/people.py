@@ -1,0 +1,52 @@
+"""People who sign up and log in over HTTP, many at once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+AT_ONCE = 4
+"""Argon2 keeps a core busy for each."""
+WAIT = 30.0
+
+
+@dataclass(frozen=True)
+class Person:
+    """A user with a fresh access token, good for a quarter of an hour."""
+
+    user: str
+    token: str = field(repr=False)
+
+
+async def sign_up(auth: str, count: int) -> list[Person]:
+    """So many new people. Each comes from a loopback address of its own, as the limits count addresses."""
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def one() -> Person:
+        async with places:
+            return await _sign_up(auth)
+
+    return list(await asyncio.gather(*(one() for _ in range(count))))
+
+
+async def _sign_up(auth: str) -> Person:
+    account = {"username": f"t{secrets.token_hex(10)}", "password": secrets.token_urlsafe(18)}
+    address = f"127.{random.randint(1, 254)}.{random.randint(0, 255)}.{random.randint(1, 254)}"
+    transport = httpx.AsyncHTTPTransport(local_address=address)
+    async with httpx.AsyncClient(base_url=auth, transport=transport, timeout=WAIT) as http:
+        await _post(http, "/user/register", account)
+        login = await _post(http, "/user/login", account)
+    return Person(login["user_id"], login["access_token"])
+
+
+async def _post(http: httpx.AsyncClient, path: str, body: Mapping[str, str]) -> Mapping[str, Any]:
+    response = await http.post(path, json=body)
+    assert response.is_success, f"{path} answered {response.status_code}: {response.text[:200]}"
+    answer: Mapping[str, Any] = response.json()
+    return answer
