@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import httpx
 import pytest
 from redis import Redis
+
+from tests.running_stack import Stack
 
 from .function import Function, running
 from .revocations import RevocationLog
@@ -21,7 +23,7 @@ Start = Callable[[Mapping[str, str]], Function]
 
 
 @pytest.fixture(scope="session")
-def stores(stack: Any) -> Mapping[str, str]:
+def stores(stack: Stack) -> Mapping[str, str]:
     """The environment that leads the function to the stack's stores, with its limits off."""
     return {
         "CHATTIFIER_CASSANDRA": f"{stack.cassandra.host}:{stack.cassandra.port}",
@@ -62,7 +64,7 @@ def redis(stores: Mapping[str, str]) -> Iterator[Redis]:
 
 
 @pytest.fixture(scope="session")
-def cassandra(stack: Any) -> Iterator[Session]:
+def cassandra(stack: Stack) -> Iterator[Session]:
     """The stack's Cassandra, in the chat keyspace."""
     from cassandra.cluster import Cluster
 

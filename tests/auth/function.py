@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
@@ -15,6 +14,8 @@ from pathlib import Path
 import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from chattifier import processes
 
 MAIN = Path(__file__).parents[2] / "functions" / "user-auth" / "main.py"
 
@@ -39,18 +40,13 @@ def running(folder: Path, environment: Mapping[str, str]) -> Iterator[Function]:
     keys.mkdir(parents=True)
     make_key(keys, "first")
     command = [sys.executable, "-m", "functions_framework", "--target", "user_auth", "--source", str(MAIN)]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*command, "--host", "127.0.0.1", "--port", str(port)],
-            env={**os.environ, "CHATTIFIER_SIGNING_KEYS": str(keys), **environment},
-            stdout=output,
-            stderr=output,
-        )
-        try:
-            yield _ready(Function(f"http://127.0.0.1:{port}", log, keys), process)
-        finally:
-            process.terminate()
-            process.wait(timeout=20)
+    variables = processes.environment(CHATTIFIER_SIGNING_KEYS=str(keys), **environment)
+    process = processes.start([*command, "--host", "127.0.0.1", "--port", str(port)], variables, folder, log)
+    try:
+        yield _ready(Function(f"http://127.0.0.1:{port}", log, keys), process)
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
 
 
 def make_key(folder: Path, kid: str) -> Ed25519PrivateKey:
