@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.resources import files
 
-from maven_artifact import Artifact as Coordinate
-from maven_artifact import Resolver
-
 
 @dataclass(frozen=True)
 class Artifact:
@@ -20,12 +17,21 @@ class Artifact:
     @property
     def file_name(self) -> str:
         """The name that the file has in every repository."""
-        return Coordinate.parse(self.coordinate).uri("").rpartition("/")[2]
+        return self._uri("").rpartition("/")[2]
 
     @property
     def url(self) -> str:
         """Where it is, in the resolver's own default repository."""
-        return Coordinate.parse(self.coordinate).uri(Resolver.default().base)
+        from maven_artifact import Resolver
+
+        return self._uri(Resolver.default().base)
+
+    def _uri(self, base: str) -> str:
+        from maven_artifact import (
+            Artifact as Coordinate,  # with all it imports a third of a start's time: only if needed
+        )
+
+        return Coordinate.parse(self.coordinate).uri(base)
 
 
 def pinned(section: str) -> tuple[Artifact, ...]:

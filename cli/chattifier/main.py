@@ -1,21 +1,43 @@
-"""The `chattifier` command."""
+"""The `chattifier` command. Each subcommand's module is imported when it is used: together they take a second."""
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import click
 
-from chattifier.commands.dead_letters import dead_letters
-from chattifier.commands.demo import demo
-from chattifier.commands.deploy import deploy, package
-from chattifier.commands.schema import schema
-from chattifier.commands.stack import down, logs, reset, status, up
+COMMANDS = {
+    "up": "stack",
+    "down": "stack",
+    "status": "stack",
+    "logs": "stack",
+    "reset": "stack",
+    "demo": "demo",
+    "deploy": "deploy",
+    "package": "deploy",
+    "dead-letters": "dead_letters",
+    "schema": "schema",
+}
+"""The module below `chattifier.commands` in which a subcommand is, as a function of its name."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Subcommands(click.Group):
+    """A group that imports its commands late."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which a new user meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"chattifier.commands.{COMMANDS[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        return command
+
+
+@click.group(cls=Subcommands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="chattifier")
 def cli() -> None:
     """Chattifier: a chat backend on Pulsar Functions, Cassandra and Redis."""
-
-
-for command in (up, down, status, logs, reset, demo, deploy, package, dead_letters, schema):
-    cli.add_command(command)

@@ -1,0 +1,160 @@
+"""Fetching artifacts, from a real HTTP server that can be told to misbehave."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from chattifier.artifacts import Artifact, pinned
+from chattifier.downloads import Cache
+from chattifier.errors import DownloadError
+
+CONTENT = bytes(range(256)) * 4000
+
+
+@dataclass
+class Repository:
+    """An HTTP server with one file. `breaks` answers end half-way; `ranges` are the Range headers it got."""
+
+    url: str
+    content: bytes = CONTENT
+    breaks: int = 0
+    ranges: list[str | None] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class LocalArtifact(Artifact):
+    """An artifact that lies on our server."""
+
+    base: str = ""
+
+    @property
+    def url(self) -> str:
+        return f"{self.base}/{self.file_name}"
+
+
+@pytest.fixture
+def repository() -> Iterator[Repository]:
+    state = Repository("")
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            wanted = self.headers.get("Range")
+            state.ranges.append(wanted)
+            start = int(re.findall(r"\d+", wanted)[0]) if wanted else 0
+            body = state.content[start:]
+            self.send_response(206 if wanted else 200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if state.breaks > 0:
+                state.breaks -= 1
+                body = body[: len(body) // 2]
+                self.close_connection = True
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    state.url = f"http://127.0.0.1:{server.server_port}"
+    yield state
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def artifact(repository: Repository) -> LocalArtifact:
+    return LocalArtifact("org.example:thing:jar:1.0", len(CONTENT), hashlib.sha256(CONTENT).hexdigest(), repository.url)
+
+
+def _fetch(cache: Cache, artifact: Artifact) -> int:
+    """Fetch what is missing; the bytes that the progress was told of."""
+    told: list[int] = []
+    cache.fetch(cache.missing([artifact]), told.append)
+    return sum(told)
+
+
+def test_a_missing_artifact_is_fetched_and_then_kept(
+    tmp_path: Path, repository: Repository, artifact: LocalArtifact
+) -> None:
+    cache = Cache(tmp_path)
+    assert _fetch(cache, artifact) == len(CONTENT)
+    assert cache.path(artifact).read_bytes() == CONTENT
+    assert _fetch(cache, artifact) == 0
+    assert len(repository.ranges) == 1
+
+
+def test_a_started_download_goes_on_where_it_ended(
+    tmp_path: Path, repository: Repository, artifact: LocalArtifact
+) -> None:
+    cache = Cache(tmp_path)
+    part = cache.path(artifact).with_name(artifact.file_name + ".part")
+    part.parent.mkdir(parents=True)
+    part.write_bytes(CONTENT[:1000])
+    _fetch(cache, artifact)
+    assert repository.ranges == ["bytes=1000-"]
+    assert cache.path(artifact).read_bytes() == CONTENT
+
+
+def test_a_connection_that_breaks_half_way_is_taken_up_again(
+    tmp_path: Path, repository: Repository, artifact: LocalArtifact
+) -> None:
+    repository.breaks = 1
+    cache = Cache(tmp_path)
+    _fetch(cache, artifact)
+    assert cache.path(artifact).read_bytes() == CONTENT
+    assert len(repository.ranges) == 2
+    assert repository.ranges[1] is not None
+
+
+def test_a_repository_that_keeps_breaking_is_an_error_that_names_the_artifact_and_keeps_what_is_there(
+    tmp_path: Path, repository: Repository, artifact: LocalArtifact
+) -> None:
+    repository.breaks = 99
+    cache = Cache(tmp_path)
+    with pytest.raises(DownloadError, match=r"org\.example:thing:jar:1\.0.*Run the command again"):
+        _fetch(cache, artifact)
+    assert cache.path(artifact).with_name(artifact.file_name + ".part").stat().st_size > len(CONTENT) // 2
+
+
+def test_something_else_under_the_name_is_refused_and_thrown_away(
+    tmp_path: Path, repository: Repository, artifact: LocalArtifact
+) -> None:
+    repository.content = b"x" * len(CONTENT)
+    cache = Cache(tmp_path)
+    with pytest.raises(DownloadError, match="SHA-256 differs"):
+        _fetch(cache, artifact)
+    assert list((tmp_path / "downloads").iterdir()) == []
+
+
+def test_a_file_of_the_cache_that_was_damaged_since_is_fetched_anew(
+    tmp_path: Path, repository: Repository, artifact: LocalArtifact
+) -> None:
+    cache = Cache(tmp_path)
+    _fetch(cache, artifact)
+    damaged = bytearray(CONTENT)
+    damaged[500] ^= 1
+    cache.path(artifact).write_bytes(damaged)
+    _fetch(cache, artifact)
+    assert cache.path(artifact).read_bytes() == CONTENT
+    assert len(repository.ranges) == 2
+
+
+@pytest.mark.parametrize("section", ["pulsar", "cassandra"])
+def test_every_pinned_artifact_has_a_hash_a_size_and_no_host(section: str) -> None:
+    artifacts = pinned(section)
+    assert artifacts
+    for artifact in artifacts:
+        assert re.fullmatch(r"[0-9a-f]{64}", artifact.sha256)
+        assert artifact.size > 0
+        assert "/" not in artifact.coordinate
