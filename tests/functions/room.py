@@ -1,0 +1,140 @@
+"""A room on a real Redis, driven by the scripts alone: numbers without Pulsar."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import redis.exceptions
+from redis import Redis
+from redis.asyncio.client import Pipeline
+
+from chat_functions.numbering import (
+    OPEN_ROOM,
+    SEED,
+    Commit,
+    Numbers,
+    Operation,
+    Outcome,
+    Request,
+    queue_commit,
+    queue_number,
+    read_commit,
+    read_number,
+)
+from chat_functions.redis_link import RedisLink, call
+from pulsar_data import ids, redis_keys
+from pulsar_data.events import MessageSent
+from pulsar_data.model import RoomId, UserId
+from pulsar_data.rooms import Membership
+
+DAY = 24 * 3600 * 1000
+
+
+def now() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def new_user() -> UserId:
+    """A user that no other test has."""
+    return UserId(str(uuid.uuid4()))
+
+
+def member(role: str = "member", **more: Any) -> Membership:
+    """A membership from the beginning of a room."""
+    return Membership.model_validate({"role": role, "joined_seq": 0, "read_seq": 0, "offset": 1, "time": 1, **more})
+
+
+def wait_for_redis(url: str, seconds: float = 10.0) -> None:
+    """Until it answers."""
+    deadline = time.monotonic() + seconds
+    with Redis.from_url(url) as client:
+        while True:
+            try:
+                client.ping()
+            except redis.exceptions.ConnectionError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+            else:
+                return
+
+
+@dataclass
+class Room:
+    """A room with one owner."""
+
+    link: RedisLink
+    id: RoomId = field(default_factory=lambda: RoomId(str(uuid.uuid4())))
+    owner: UserId = field(default_factory=new_user)
+
+    async def seed(
+        self, epoch: int, offset: int = 0, seq: int = 0, state: str = "live", look_up_until: int = 0, **facts: str
+    ) -> bool:
+        """As rebuild does; the owner is its only member. False if the room was there already."""
+        prepared = f"{redis_keys.members(self.id)}:{epoch}"
+        keys = [redis_keys.head(self.id), redis_keys.members(self.id), prepared, redis_keys.recent(self.id)]
+        pairs = [part for pair in ({"kind": "group"} | facts).items() for part in pair]
+        args: list[str | int] = [epoch, offset, seq, state, look_up_until, "", *pairs]
+        await self.link.execute(lambda pipe, _: pipe.hset(prepared, self.owner, member("owner").to_json()))
+        return bool((await self.link.execute(lambda pipe, run: call(pipe, SEED, keys, [run, *args])))[0])
+
+    def request(self, key: str | None = None, operation: Operation = "send", **changes: Any) -> Request:
+        """A send of the owner with a fresh key."""
+        request = Request(
+            room=self.id, operation=operation, actor=self.owner, key=key or ids.new_key(now()), digest="d",
+            origin="g/1", looked_up=None, old_key=False,
+        )  # fmt: skip
+        return replace(request, **changes)
+
+    async def number(self, *requests: Request, member_limit: int = 100) -> list[Outcome]:
+        """NUMBER for each, in one pipeline."""
+
+        def fill(pipe: Pipeline, run: str) -> None:
+            for one in requests:
+                queue_number(pipe, run, one, now(), DAY, member_limit)
+
+        return [read_number(answer) for answer in await self.link.execute(fill)]
+
+    async def commit(self, request: Request, numbers: Numbers, **changes: Any) -> tuple[str, ...] | str:
+        """COMMIT of a numbered send."""
+        event = MessageSent(
+            room=self.id, epoch=numbers.epoch, offset=numbers.offset, time=numbers.time, actor=request.actor,
+            key=request.key, seq=numbers.seq, text="hello", digest=request.digest,
+        )  # fmt: skip
+        commit = Commit(
+            room=self.id, actor=request.actor, key=request.key, epoch=numbers.epoch, offset=numbers.offset,
+            seq=numbers.seq, event=event.to_json(), is_message=request.operation == "send",
+        )  # fmt: skip
+        commit = replace(commit, **changes)
+        return read_commit((await self.link.execute(lambda pipe, run: queue_commit(pipe, run, commit, 3)))[0])
+
+    async def send(self) -> Numbers:
+        """One message, all the way."""
+        request = self.request()
+        (numbers,) = await self.number(request)
+        assert isinstance(numbers, Numbers)
+        assert not isinstance(await self.commit(request, numbers), str)
+        return numbers
+
+    async def open(self, epoch: str = "", offset: int | str = "", token: int | str = "", run: str = "") -> list[Any]:
+        """OPEN_ROOM for the owner."""
+        keys = [
+            redis_keys.head(self.id), redis_keys.members(self.id), redis_keys.recent(self.id),
+            redis_keys.interest(self.id),
+        ]  # fmt: skip
+        args = [self.owner, "gw-1", token, epoch, offset]
+        answer = await self.link.execute(lambda pipe, here: call(pipe, OPEN_ROOM, keys, [run or here, *args]))
+        opened: list[Any] = answer[0]
+        return opened
+
+    async def pretend_other_run(self) -> None:
+        """As if the head had been numbered under another Redis: an older copy came back."""
+        await self.link.execute(lambda pipe, _: pipe.hset(redis_keys.head(self.id), "run", "another"))
+
+    async def add(self, user: UserId, membership: Membership) -> None:
+        """A member, without an event."""
+        await self.link.execute(lambda pipe, _: pipe.hset(redis_keys.members(self.id), user, membership.to_json()))

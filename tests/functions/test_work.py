@@ -1,0 +1,98 @@
+"""The router's pure steps."""
+
+from __future__ import annotations
+
+import random
+from unittest.mock import sentinel
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chat_functions.batching import Incoming
+from chat_functions.history import _span
+from chat_functions.numbering import Numbers
+from chat_functions.work import Work, digest, until_barrier, without_hole
+from pulsar_data import ids
+from pulsar_data.commands import AddMember, Command, RebuildRoom, Sender, SendMessage
+from pulsar_data.queries import ListMessages
+from tests.functions.room import new_user, now
+
+ROOM = ids.created_room(new_user(), ids.new_key(now()))
+ADA = new_user()
+
+
+def send(text: str = "hello", gateway: str = "gw-1") -> SendMessage:
+    """A send with a fresh key."""
+    sender = Sender(gateway=gateway, client="c", request=1)
+    return SendMessage(room=ROOM, actor=ADA, key=ids.new_key(now()), sender=sender, text=text)
+
+
+def work(command: Command, offset: int = 0, visible: int = 0) -> Work:
+    """A command, numbered if it has an offset; committed if that is visible."""
+    item = Work(Incoming(sentinel.message), command)
+    if offset:
+        item.numbers = Numbers(1, offset, offset, 0, visible, committed=offset <= visible, duplicate=False)
+    return item
+
+
+def offsets(works: list[Work]) -> list[int]:
+    """Their offsets, in order."""
+    return [item.numbered.offset for item in works]
+
+
+@given(st.integers(0, 50), st.sets(st.integers(1, 80)), st.randoms())
+def test_nothing_behind_a_missing_number_goes_on(visible: int, given: set[int], order: random.Random) -> None:
+    """What goes on is visible already, or follows the visible head densely; the rest waits; nothing is dropped."""
+    works = [work(send(), offset, visible) for offset in given]
+    order.shuffle(works)
+    going, waiting = without_hole(works)
+    dense = [offset for offset in offsets(going) if offset > visible]
+    assert dense == list(range(visible + 1, visible + 1 + len(dense)))
+    assert visible + len(dense) + 1 not in given
+    assert sorted(offsets(going) + offsets(waiting)) == sorted(given)
+
+
+def test_what_follows_a_change_of_members_waits_for_it() -> None:
+    """A batch of one room ends with the first command that changes who is a member."""
+    add = AddMember(room=ROOM, actor=ADA, key=ids.new_key(now()), user=new_user())
+    works = [work(send()), work(add), work(send())]
+    assert until_barrier(works) == (works[:2], works[2:])
+    assert until_barrier(works[:1]) == (works[:1], [])
+    rebuild = [work(RebuildRoom(room=ROOM)), work(send())]
+    assert until_barrier(rebuild) == (rebuild[:1], rebuild[1:])
+
+
+def test_the_digest_is_of_what_the_client_asked_and_not_of_its_socket() -> None:
+    """A repeat over another gateway is the same; another text is not."""
+    first = send()
+    elsewhere = first.model_copy(update={"sender": Sender(gateway="gw-2", client="d", request=9)})
+    other = first.model_copy(update={"text": "other"})
+    assert digest(first) == digest(elsewhere) != digest(other)
+
+
+@pytest.mark.parametrize(
+    ("asked", "head", "expected"),
+    [
+        ({}, 0, (1, 0, False)),
+        ({}, 3, (1, 3, False)),
+        ({}, 30, (21, 30, True)),
+        ({"before": 25}, 30, (15, 24, True)),
+        ({"before": 5}, 30, (1, 4, False)),
+        ({"before": 1}, 30, (1, 0, False)),
+        ({"after": 0}, 30, (1, 10, True)),
+        ({"after": 25}, 30, (26, 30, False)),
+        ({"after": 30}, 30, (31, 30, False)),
+        ({"around": 15}, 30, (10, 19, True)),
+        ({"around": 1}, 30, (1, 10, True)),
+        ({"around": 30}, 30, (25, 30, True)),
+        ({"around": 2}, 5, (1, 5, False)),
+    ],
+)
+def test_pages_are_exact_spans_of_seq(asked: dict[str, int], head: int, expected: tuple[int, int, bool]) -> None:
+    """Numbers are dense, so a page is known before it is read."""
+    query = ListMessages.model_validate(
+        {"gateway": "g", "request": 1, "user": ADA, "deadline": 1, "room": ROOM, "limit": 10, **asked}
+    )
+    span = _span(query, head)
+    assert (span.first, span.last, span.more) == expected
