@@ -1,0 +1,34 @@
+// Connects, speaks once, and tells what it sees as JSON lines. The token comes on stdin: arguments are visible to all.
+import { randomBytes } from "node:crypto";
+import { createInterface } from "node:readline/promises";
+import { Centrifuge } from "centrifuge";
+
+const [url, room] = process.argv.slice(2);
+const token = await createInterface({ input: process.stdin }).question("");
+const tell = (kind, values) => process.stdout.write(JSON.stringify({ kind, ...values }) + "\n");
+
+// Node has a WebSocket of its own only since version 22.
+const options = { token };
+if (typeof globalThis.WebSocket === "undefined") options.websocket = (await import("ws")).WebSocket;
+const client = new Centrifuge(url, options);
+
+function newKey() {
+  const bytes = Buffer.concat([Buffer.alloc(6), randomBytes(10)]);
+  bytes.writeUIntBE(Date.now(), 0, 6);
+  bytes[6] = (bytes[6] & 0x0f) | 0x70;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  return bytes.toString("hex").replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+}
+
+client.on("connecting", (context) => tell("connecting", { code: context.code }));
+client.on("disconnected", (context) => tell("disconnected", { code: context.code }));
+client.on("publication", (context) => {
+  if (context.channel === `room:${room}`) tell("heard", { offset: context.offset });
+});
+client.once("connected", async (context) => {
+  tell("connected", { user: context.data.user.user_id });
+  const { data } = await client.rpc("message.send", { room, key: newKey(), text: "hello from JavaScript" });
+  tell("sent", { offset: data.offset });
+  await client.rpc("no.such", {}).catch((error) => tell("refused", { code: error.code }));
+});
+client.connect();

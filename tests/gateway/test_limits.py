@@ -1,0 +1,127 @@
+"""Clocks and bounds of one connection, and the drain: on a gateway of the test's own with short waits."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from socket_gateway.settings import Limits
+
+from .client import Wire, session
+from .people import Person, Signer, key, make_room, say
+from .running import running
+
+pytestmark = [pytest.mark.stack, pytest.mark.anyio]
+People = tuple[Person, Person, Person]
+
+
+async def test_a_socket_that_does_not_connect_is_stale(stack: Any, jwks: Path) -> None:
+    """3502 after the connect time."""
+    async with running(stack, jwks, Limits(connect=0.3, drain=0.1)) as gateway, Wire.open(gateway.url) as wire:
+        assert await wire.closed() == 3502
+
+
+async def test_a_client_that_answers_pings_stays_and_one_that_does_not_goes(
+    stack: Any, jwks: Path, people: People
+) -> None:
+    """3012 for the silent one only."""
+    async with (
+        running(stack, jwks, Limits(ping=1, pong=0.4, drain=0.1)) as gateway,
+        session(gateway.url, people[0].token) as (wire, connected),
+        session(gateway.url, people[0].token, pongs=False) as (silent, _),
+    ):
+        assert connected["ping"] == 1
+        assert await silent.closed() == 3012
+        await wire.until(lambda: wire.pings >= 3)
+        assert (await wire.ask(ping={}))["ping"] == {}
+
+
+async def test_a_socket_ends_with_its_token(stack: Any, jwks: Path, signer: Signer, people: People) -> None:
+    """3005 at the token's expiry; the reported `ttl` is never less than a second."""
+    async with running(stack, jwks) as gateway:
+        token = signer.token(people[0], exp=int(time.time()) + 4)
+        async with session(gateway.url, token) as (wire, connected):
+            assert connected["ttl"] == 1
+            assert await wire.closed() == 3005
+            assert time.time() >= int(time.time())
+
+
+async def test_more_unanswered_commands_than_allowed_are_refused(stack: Any, jwks: Path, people: People) -> None:
+    """111, temporary; the others are answered."""
+    async with (
+        running(stack, jwks, Limits(inflight=5, drain=0.1)) as gateway,
+        session(gateway.url, people[0].token) as (wire, _),
+    ):
+        replies = await asyncio.gather(*await wire.send(*[{"rpc": {"method": "room.list"}} for _ in range(20)]))
+        refused = [reply["error"] for reply in replies if "error" in reply]
+        assert 0 < len(refused) <= 15
+        assert {(error["code"], error["temporary"]) for error in refused} == {(111, True)}
+
+
+async def test_a_reader_that_stops_is_closed_and_the_others_lose_nothing(
+    stack: Any, jwks: Path, people: People
+) -> None:
+    """3008 for the one that sleeps; the other member and the sender get every event, in order."""
+    ada, grace, mallory = people
+    limits = Limits(unsent=64 * 1024, kernel=8 * 1024, linger=10.0, drain=0.1)
+    async with (
+        running(stack, jwks, limits) as gateway,
+        session(gateway.url, ada.token) as (one, _),
+        session(gateway.url, grace.token) as (two, _),
+        session(gateway.url, mallory.token) as (sleeper, _),
+    ):
+        room = await make_room(one, grace, mallory)
+        await sleeper.until(lambda: sleeper.pushes)
+        sleeper.socket.transport.pause_reading()
+        numbers: list[int] = []
+        # The kernel of the client's side takes some megabytes before anything piles up with us.
+        async with asyncio.timeout(120):
+            while len(gateway.gateway.hub) == 3:
+                sends = [
+                    {"rpc": {"method": "message.send", "data": {"room": room, "key": key(), "text": "x" * 4000}}}
+                    for _ in range(14)
+                ]
+                for send in await wire_sends(one, sends):
+                    numbers.append(send["rpc"]["data"]["offset"])
+        last = (await say(one, room))["offset"]
+        for wire in (one, two):
+            await wire.heard(room, len(numbers) + 1)
+            assert wire.offsets(room) == [*numbers, last]
+        sleeper.socket.transport.resume_reading()
+        assert await sleeper.closed() == 3008
+
+
+async def wire_sends(wire: Wire, commands: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All replies of several commands, each in a frame of its own."""
+    futures = [(await wire.send(command))[0] for command in commands]
+    return list(await asyncio.gather(*futures))
+
+
+async def test_a_drain_closes_everybody_with_3001_and_leaves(stack: Any, jwks: Path, people: People) -> None:
+    """Not ready, no new sockets, 3001 for the old ones, then a clean end; nothing stays in Redis."""
+    async with running(stack, jwks, Limits(drain=1.0)) as gateway:
+        async with httpx.AsyncClient(base_url=gateway.http, trust_env=False) as http:
+            assert (await http.get("/readyz")).status_code == 200
+            assert (await http.get("/healthz")).status_code == 200
+            async with (
+                session(gateway.url, people[0].token) as (one, _),
+                session(gateway.url, people[1].token) as (two, _),
+            ):
+                gateway.stop.set()
+                assert await one.closed() == await two.closed() == 3001
+                answer = await http.get("/readyz")
+                assert (answer.status_code, answer.json()["accepting"]) == (503, False)
+                with pytest.raises(OSError):
+                    async with Wire.open(gateway.url):
+                        raise AssertionError("a draining gateway accepts connections")
+        await asyncio.wait_for(gateway.done, 30)
+    from redis import Redis
+
+    with Redis.from_url(stack.redis.url, decode_responses=True) as redis:
+        assert redis.zscore("gateways", gateway.gateway.id) is None
+        assert redis.hget(f"user:{people[0].id}:gateways", gateway.gateway.id) is None

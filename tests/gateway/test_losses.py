@@ -1,0 +1,156 @@
+"""What the gateway does when others fail: holes, lost heads, a Redis that forgets, revoked sessions."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pulsar
+import pytest
+from redis import Redis
+
+from pulsar_data import topics
+from pulsar_data.deliveries import Delivery, Publication
+from pulsar_data.events import MessageSent
+from pulsar_data.ids import new_key
+from pulsar_data.model import RoomId, UserId
+from socket_gateway.settings import Limits
+
+from .client import session
+from .people import Person, make_room, say, sign_in
+from .running import Running, running
+
+pytestmark = [pytest.mark.stack, pytest.mark.anyio]
+People = tuple[Person, Person, Person]
+
+
+@pytest.fixture
+async def gateway(stack: Any, jwks: Path) -> AsyncIterator[Running]:
+    """One that sweeps often."""
+    async with running(stack, jwks, Limits(sweep=0.5, drain=0.1)) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def redis(stack: Any) -> Iterator[Redis]:
+    """The stack's Redis."""
+    with Redis.from_url(stack.redis.url, decode_responses=True) as client:
+        yield client
+
+
+def _event(room: str, actor: str, offset: int, epoch: int) -> MessageSent:
+    now = int(time.time() * 1000)
+    return MessageSent(
+        room=RoomId(room), epoch=epoch, offset=offset, time=now, actor=UserId(actor), key=new_key(now), seq=offset,
+        text="from nowhere", digest="-",
+    )  # fmt: skip
+
+
+def _deliver(stack: Any, gateway: Running, *payloads: bytes) -> None:
+    client = pulsar.Client(stack.pulsar.service_url, logger=pulsar.ConsoleLogger(pulsar.LoggerLevel.Error))
+    try:
+        producer = client.create_producer(topics.gateway(gateway.gateway.id))
+        for payload in payloads:
+            producer.send(payload)
+    finally:
+        client.close()
+
+
+async def _eventually(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - Redis has no event for it
+            await asyncio.sleep(0.05)
+
+
+async def test_a_hole_in_the_deliveries_sends_the_members_back(stack: Any, gateway: Running, people: People) -> None:
+    """A publication that skips a number: 3010, and the next connect recovers."""
+    async with session(gateway.url, people[0].token) as (wire, _):
+        room = await make_room(wire)
+        at = await say(wire, room)
+        epoch = gateway.gateway.hub.rooms()[RoomId(room)].epoch
+        event = _event(room, people[0].id, at["offset"] + 2, epoch)
+        await asyncio.to_thread(_deliver, stack, gateway, Delivery(items=(Publication(event=event),)).to_json())
+        assert await wire.closed() == 3010
+
+
+async def test_unreadable_deliveries_are_passed_over(stack: Any, gateway: Running, people: People) -> None:
+    """Garbage, an unknown item, an event of an old epoch: what is good arrives all the same."""
+    async with session(gateway.url, people[0].token) as (wire, _):
+        room = await make_room(wire)
+        at = await say(wire, room)
+        old = _event(room, people[0].id, at["offset"] + 1, 0)
+        unknown = b'{"items":[{"type":"song"}]}'
+        payloads = (b"\xff", b"{}", unknown, Delivery(items=(Publication(event=old),)).to_json())
+        await asyncio.to_thread(_deliver, stack, gateway, *payloads)
+        after = await say(wire, room)
+        await wire.heard(room, 2)
+        assert wire.offsets(room) == [at["offset"], after["offset"]]
+
+
+async def test_a_lost_last_event_is_noticed(redis: Redis, gateway: Running, people: People) -> None:
+    """The visible head runs ahead of what was delivered, for two sweeps: 3010."""
+    async with session(gateway.url, people[0].token) as (wire, _):
+        room = await make_room(wire)
+        redis.hincrby(f"room:{{{room}}}:head", "voffset", 1)
+        try:
+            assert await wire.closed() == 3010
+        finally:
+            redis.hincrby(f"room:{{{room}}}:head", "voffset", -1)
+
+
+async def test_interest_that_was_lost_is_written_again(redis: Redis, gateway: Running, people: People) -> None:
+    """The sweep asserts the interest of every room with members here."""
+    async with session(gateway.url, people[0].token) as (wire, _):
+        room = await make_room(wire)
+        interest = f"room:{{{room}}}:gateways"
+        await _eventually(lambda: redis.hexists(interest, gateway.gateway.id))
+        redis.hdel(interest, gateway.gateway.id)
+        await _eventually(lambda: redis.hexists(interest, gateway.gateway.id))
+
+
+async def test_interest_goes_with_the_last_member(redis: Redis, gateway: Running, people: People) -> None:
+    """Room and user are forgotten when nobody here needs them, and not before."""
+    room_key, user_key = "room:{{{}}}:gateways".format, f"user:{people[0].id}:gateways"
+    async with session(gateway.url, people[0].token) as (wire, _):
+        room = await make_room(wire)
+        async with session(gateway.url, people[0].token):
+            await _eventually(lambda: redis.hexists(room_key(room), gateway.gateway.id))
+        await say(wire, room)
+        await wire.heard(room, 1)
+        assert redis.hexists(room_key(room), gateway.gateway.id)
+    await _eventually(lambda: not redis.hexists(room_key(room), gateway.gateway.id))
+    await _eventually(lambda: not redis.hexists(user_key, gateway.gateway.id))
+
+
+async def test_a_redis_that_forgot_the_gateway_sends_everybody_back(
+    redis: Redis, gateway: Running, people: People
+) -> None:
+    """The heartbeat is new although it was there: 3010, and a new session works."""
+    async with session(gateway.url, people[0].token) as (wire, _):
+        redis.zrem("gateways", gateway.gateway.id)
+        assert await wire.closed() == 3010
+    async with session(gateway.url, people[0].token) as (wire, _):
+        room = await make_room(wire)
+        sent = await say(wire, room)
+        await wire.heard(room, 1)
+        assert wire.offsets(room) == [sent["offset"]]
+
+
+async def test_logout_closes_the_sockets_of_that_session_only(stack: Any, people: People) -> None:
+    """3503 on every gateway; the user's other session lives on."""
+    person = people[2]
+    with httpx.Client(base_url=stack.auth, timeout=30, trust_env=False) as http:
+        second = sign_in(http, person.name, person.password)
+        async with (
+            session(stack.gateways[0], second.token) as (one, _),
+            session(stack.gateways[1], second.token) as (two, _),
+            session(stack.gateways[1], person.token) as (stays, _),
+        ):
+            bearer = {"Authorization": f"Bearer {second.token}"}
+            (await asyncio.to_thread(http.post, "/user/logout", headers=bearer)).raise_for_status()
+            assert await one.closed() == await two.closed() == 3503
+            assert (await stays.ask(ping={}))["ping"] == {}
