@@ -35,7 +35,9 @@ class Screen:
     def __init__(self, console: Console) -> None:
         """Show on `console`, as lines only if it is no terminal."""
         self._console = console
-        self._live = Progress(SpinnerColumn(), TextColumn("{task.description}"), console=console, transient=True)
+        columns = (SpinnerColumn(), TextColumn("{task.description}"))
+        hidden = not console.is_terminal  # it would redraw nothing all day
+        self._live = Progress(*columns, console=console, transient=True, refresh_per_second=5, disable=hidden)
         self._spinners: dict[str, TaskID] = {}
         self._seen: dict[str, Entry] = {}
         self._since: dict[str, float] = {}

@@ -26,6 +26,8 @@ from chattifier.progress import Observer
 from chattifier.run_state import Entry, RunState, State, write
 
 TICK = 0.1
+PROBE_EVERY = 0.3
+"""Seconds between two looks whether a part is ready."""
 BACKOFF = (0.2, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds before the first, second, ... restart; the last holds from there on."""
 HEALTHY_AFTER = 60.0
@@ -50,6 +52,15 @@ class Running:
     ready: bool = False
     restarts: int = 0
     restart_at: float | None = None
+    probe_at: float = 0.0
+
+    def becomes_ready(self) -> bool:
+        """Whether it is ready now and was not before. Asks the part itself, but not at every tick."""
+        if self.ready or time.monotonic() < self.probe_at:
+            return False
+        self.ready = self.part.ready()
+        self.probe_at = time.monotonic() + PROBE_EVERY
+        return self.ready
 
 
 class Supervisor:
@@ -115,8 +126,7 @@ class Supervisor:
             part = running.part
             if running.process.poll() is not None:
                 self._fail(part, f"{part.name} {_ending(running.process)} while starting")
-            if not running.ready and part.ready():
-                running.ready = True
+            if running.becomes_ready():
                 self._set(part.name, State.READY, running.identity, part.listens)
             elif not running.ready and time.monotonic() - running.started > part.ready_within:
                 self._fail(part, f"{part.name} was not ready after {part.ready_within:.0f} s")
@@ -162,8 +172,7 @@ class Supervisor:
                 self._restart(running)
         elif running.process.poll() is not None:
             self._plan_restart(running)
-        elif not running.ready and running.part.ready():
-            running.ready = True
+        elif running.becomes_ready():
             self._set(running.part.name, State.READY, running.identity, running.part.listens)
             threading.Thread(target=self._repair, args=(running.part,), daemon=True).start()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from urllib.parse import quote
 
 import httpx
@@ -36,11 +37,8 @@ class Admin:
         self, method: str, path: str, body: Json | None = None, allowed: tuple[int, ...] = ()
     ) -> httpx.Response:
         """One call. Raises DeployError unless it answers 2xx or a status in `allowed`."""
-        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         try:
-            response = httpx.request(
-                method, f"{self.url}{path}", json=body, headers=headers, timeout=30, trust_env=False
-            )
+            response = self._client.request(method, f"{self.url}{path}", json=body)
         except httpx.HTTPError as error:
             raise DeployError(
                 f"Pulsar's admin API does not answer at {self.url}: {error or type(error).__name__}."
@@ -50,6 +48,11 @@ class Admin:
                 f"Pulsar answered {response.status_code} to {method} {path}: {response.text[:200].strip()}"
             )
         return response
+
+    @cached_property
+    def _client(self) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        return httpx.Client(headers=headers, timeout=30, trust_env=False)
 
 
 def ensure(admin: Admin) -> str:

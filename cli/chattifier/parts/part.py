@@ -38,8 +38,9 @@ class Task:
 
 
 def ok(url: str) -> bool:
-    """Whether an HTTP address answers 200."""
+    """Whether an HTTP address on this machine answers 200."""
     try:
-        return httpx.get(url, timeout=1.0, trust_env=False).status_code == httpx.codes.OK
+        # verify: reading the system's certificates for each of these questions costs more than all the rest of them
+        return httpx.get(url, timeout=1.0, trust_env=False, verify=False).status_code == httpx.codes.OK
     except httpx.HTTPError:
         return False
