@@ -75,7 +75,7 @@ def _line(name: str, drain: Drain) -> str:
 
 
 def _ours(
-    stack: Stack, client: pulsar.Client, rooms: Sequence[Room], payloads: list[tuple[str, bytes]]
+    stack: Stack, client: pulsar.Client, rooms: Sequence[Room], payloads: Sequence[tuple[str, bytes]]
 ) -> tuple[Drain, Drain]:
     """The router works the commands off; then the store works off what that has left in `events`."""
     with instances.held(stack, STORE) as store:
@@ -84,12 +84,12 @@ def _ours(
         return drained, _store(stack, store, [room.id for room in rooms], len(payloads))
 
 
-def _router(stack: Stack, client: pulsar.Client, router: Held, payloads: list[tuple[str, bytes]]) -> Drain:
+def _router(stack: Stack, client: pulsar.Client, router: Held, payloads: Sequence[tuple[str, bytes]]) -> Drain:
     backlog.publish(client, topics.COMMANDS, payloads)
     return _between(stack, client, router, (topics.COMMANDS, "chat-router"), topics.EVENTS, payloads)
 
 
-def _naive(stack: Stack, client: pulsar.Client, naive: PassThrough, payloads: list[tuple[str, bytes]]) -> Drain:
+def _naive(stack: Stack, client: pulsar.Client, naive: PassThrough, payloads: Sequence[tuple[str, bytes]]) -> Drain:
     with instances.held(stack, naive.path) as function:
         backlog.publish(client, naive.source, payloads)
         return _between(stack, client, function, (naive.source, "pass-through"), naive.target, payloads)

@@ -139,7 +139,8 @@ async def connect(seat: Seat, on_line: OnLine) -> Socket:
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(WAIT):
-            _, socket = await loop.create_connection(lambda: Socket(seat, on_line), address.hostname, address.port)
+            host, port = address.hostname or "", address.port or 80
+            _, socket = await loop.create_connection(lambda: Socket(seat, on_line), host, port)
             answer = await socket.opened
     except (OSError, TimeoutError) as error:
         raise LoadFailed(f"No connection to {seat.gateway}: {error or type(error).__name__}.") from error

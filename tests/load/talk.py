@@ -66,11 +66,11 @@ def _stored(stack: Stack, rooms: Sequence[Room], sent: int) -> int:
     )
     deadline = time.monotonic() + STORED_WITHIN
     with session(stack.cassandra) as execute:
-        while (stored := sum(execute(f"{query} {room.id}").one().rows for room in rooms)) < sent:
-            if time.monotonic() > deadline:
-                break
+        while True:
+            stored = sum(int(execute(f"{query} {room.id}").one().rows) for room in rooms)
+            if stored >= sent or time.monotonic() > deadline:
+                return stored
             time.sleep(0.5)
-    return stored
 
 
 def _check(talk: Talk) -> None:
