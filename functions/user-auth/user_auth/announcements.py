@@ -33,7 +33,7 @@ class Announcements:
         try:
             producer.send(event.to_json(), partition_key=event.user)
         except PulsarException as error:
-            logs.failure("pulsar_failed", error)
+            logs.failure("pulsar_failed", error, pulsar=self._url, topic=topics.SESSIONS)
             raise Unavailable from error
 
     def _connect(self) -> Producer:
@@ -55,6 +55,6 @@ class Announcements:
                 block_if_queue_full=False,
             )
         except PulsarException as error:
-            logs.failure("pulsar_unreachable", error)
+            logs.failure("pulsar_unreachable", error, pulsar=self._url, topic=topics.SESSIONS)
             client.close()
             raise Unavailable from error

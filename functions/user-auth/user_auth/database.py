@@ -35,7 +35,7 @@ class Database:
         try:
             return list(session.execute(self._prepare(session, cql), values, timeout=TIMEOUT))
         except (DriverException, NoHostAvailable) as error:
-            logs.failure("cassandra_failed", error)
+            logs.failure("cassandra_failed", error, keyspace=self._settings.keyspace)
             raise Unavailable from error
 
     def _prepare(self, session: Session, cql: str) -> PreparedStatement:
@@ -52,7 +52,8 @@ class Database:
         try:
             return cluster.connect(self._settings.keyspace)
         except (DriverException, NoHostAvailable, OSError) as error:
-            logs.failure("cassandra_unreachable", error)
+            places = ",".join(f"{host}:{port}" for host, port in self._settings.cassandra)
+            logs.failure("cassandra_unreachable", error, cassandra=places, keyspace=self._settings.keyspace)
             cluster.shutdown()
             raise Unavailable from error
 

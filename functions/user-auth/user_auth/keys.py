@@ -59,10 +59,13 @@ class KeyFolder:
         self._looked_at = time.monotonic()
         try:
             stamp = _stamp(self._folder)
-            if stamp != self._stamp:
+            if self._ring is None or stamp != self._stamp:
                 self._ring, self._stamp = _read(self._folder), stamp
         except (OSError, ValueError) as error:
-            logs.failure("signing_keys_unreadable", error, folder=str(self._folder))
+            logs.failure(
+                "signing_keys_unreadable", error, folder=str(self._folder),
+                hint="put unencrypted PKCS8 Ed25519 keys there as <kid>.pem; it is read again at once",
+            )  # fmt: skip
 
 
 def _stamp(folder: Path) -> _Stamp:

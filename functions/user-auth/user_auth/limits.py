@@ -15,7 +15,8 @@ class Limits:
     """Counts attempts before they are worked on, so that many at once cannot slip through.
 
     Without Redis it lets everybody pass, with a warning in the log: an outage must not lock out those who know their
-    password, and argon2 still bounds guessing to some tens a second.
+    password, and argon2 still bounds guessing to some tens a second. A limit on an account lets anybody keep its owner
+    from signing in for a minute at a time; sessions that are signed in go on, and no guesser gets further.
     """
 
     def __init__(self, memory: Memory, limits: Mapping[str, Limit]) -> None:

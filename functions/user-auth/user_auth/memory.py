@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from pulsar_data import redis_keys
@@ -33,6 +34,7 @@ class Memory:
 
     def __init__(self, url: str) -> None:
         self._url = url
+        self._place = urlsplit(url).netloc.rpartition("@")[2]  # the URL itself may hold a password
         self._redis: Once[Redis] = Once(self._connect)
 
     def forget(self, user_id: UUID) -> None:
@@ -42,7 +44,7 @@ class Memory:
         try:
             self._redis.get().delete(redis_keys.token_version(UserId(str(user_id))))
         except RedisError as error:
-            logs.failure("redis_failed", error)
+            logs.failure("redis_failed", error, redis=self._place)
             raise Unavailable from error
 
     def count(self, windows: Sequence[tuple[str, str, int]]) -> Sequence[Count]:
@@ -62,7 +64,7 @@ class Memory:
         try:
             results = pipeline.execute()
         except RedisError as error:
-            logs.failure("redis_failed", error)
+            logs.failure("redis_failed", error, redis=self._place)
             raise Unavailable from error
         return [Count(results[place + 1], max(results[place + 2], 1)) for place in range(0, len(results), 3)]
 

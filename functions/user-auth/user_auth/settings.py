@@ -89,7 +89,10 @@ def _limits(text: str) -> Mapping[str, Limit]:
     """`off`, or changes to the defaults: `login-account=5/60,register-address=1000/60`."""
     if text.strip() == "off":
         return {}
-    changes = dict(part.strip().split("=", 1) for part in text.split(",") if part.strip())
+    changes = {name.strip(): value for name, _, value in (part.partition("=") for part in text.split(",") if part)}
     if unknown := changes.keys() - DEFAULT_LIMITS.keys():
-        raise ValueError(f"CHATTIFIER_AUTH_LIMITS names {sorted(unknown)}; there are {sorted(DEFAULT_LIMITS)}")
+        raise ValueError(
+            f"CHATTIFIER_AUTH_LIMITS is `off` or `name=count/seconds,...` with names of {sorted(DEFAULT_LIMITS)},"
+            f" not {sorted(unknown)}"
+        )
     return {**DEFAULT_LIMITS, **{name: Limit.parse(value) for name, value in changes.items()}}

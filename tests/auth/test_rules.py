@@ -1,0 +1,131 @@
+"""Rules that need no store: spellings of names, passwords, settings, whose address counts, connections made once."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from user_auth import passwords, usernames
+from user_auth.errors import Unavailable
+from user_auth.limits import client_address
+from user_auth.once import Once
+from user_auth.settings import DEFAULT_LIMITS, Limit, Settings
+from user_auth.tokens import RefreshToken
+
+
+@given(st.text(max_size=40))
+def test_a_name_has_one_spelling_for_ever(typed: str) -> None:
+    """What is stored is found again when it is typed as it is stored, in upper case too."""
+    name = usernames.normalise(typed)
+    if name is not None:
+        assert usernames.normalise(name) == usernames.normalise(name.upper()) == name
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [("Ada", "ada"), ("ＡＤＡ", "ada"), ("a.b-c_9", "a.b-c_9"), ("ﬁona", "fiona"), ("\u212aelvin", "kelvin")],
+)
+def test_names_that_look_alike_are_one(typed: str, name: str) -> None:
+    assert usernames.normalise(typed) == name
+
+
+@pytest.mark.parametrize("typed", ["", "ab", "a" * 33, "ada lovelace", "ada\n", "аda", "ada\u200b", "zoë"])
+def test_a_name_of_other_characters_is_none(typed: str) -> None:
+    """The third from the end begins with a Cyrillic letter."""
+    assert usernames.normalise(typed) is None
+
+
+def test_the_refused_passwords_are_a_thousand_that_could_be_chosen_otherwise() -> None:
+    common = passwords._common()
+    assert len(common) == 1000
+    assert all(len(password) >= passwords.SHORTEST for password in common)
+    assert {passwords.fault(password.upper()) for password in common} == {"password_common"}
+
+
+@pytest.mark.parametrize("password", ["8 chars!", "x" * 128, "пароль для всех", "🐎🔋📎🐎🔋📎🐎🔋"])
+def test_any_characters_make_a_password(password: str) -> None:
+    assert passwords.fault(passwords.normalise(password)) is None
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "proxies", "address"),
+    [
+        ("", 0, "192.0.2.1"),
+        ("198.51.100.7", 0, "192.0.2.1"),
+        ("198.51.100.7", 1, "198.51.100.7"),
+        ("203.0.113.9, 198.51.100.7", 1, "198.51.100.7"),
+        ("203.0.113.9, 198.51.100.7", 2, "203.0.113.9"),
+        ("203.0.113.9, 198.51.100.7", 3, "192.0.2.1"),
+        ("not an address", 1, "192.0.2.1"),
+        ("2001:db8::1:2:3:4", 1, "2001:db8::/64"),
+        ("::ffff:198.51.100.7", 1, "198.51.100.7"),
+    ],
+)
+def test_only_what_a_trusted_proxy_wrote_counts_as_the_address(forwarded: str, proxies: int, address: str) -> None:
+    assert client_address("192.0.2.1", forwarded, proxies) == address
+
+
+def test_settings_come_from_the_environment_and_have_defaults() -> None:
+    settings = Settings.read({"CHATTIFIER_CASSANDRA": "one:1, two:2,three", "CHATTIFIER_TRUSTED_PROXIES": "1"})
+    assert settings.cassandra == (("one", 1), ("two", 2), ("three", 9042))
+    assert (settings.trusted_proxies, settings.keyspace, settings.limits) == (1, "chat", DEFAULT_LIMITS)
+
+
+def test_limits_can_be_changed_one_by_one_or_turned_off() -> None:
+    changed = Settings.read({"CHATTIFIER_AUTH_LIMITS": "login-account=5/30"}).limits
+    assert changed == {**DEFAULT_LIMITS, "login-account": Limit(count=5, seconds=30)}
+    assert Settings.read({"CHATTIFIER_AUTH_LIMITS": "off"}).limits == {}
+
+
+@pytest.mark.parametrize("text", ["login=5/30", "login-account=5", "login-account=0/30", "on"])
+def test_a_limit_that_is_none_stops_the_start(text: str) -> None:
+    """A limit that is mistyped and quietly left out would be found by an attacker first."""
+    with pytest.raises(ValueError):
+        Settings.read({"CHATTIFIER_AUTH_LIMITS": text})
+
+
+def test_settings_do_not_show_the_broker_s_token() -> None:
+    assert "secret" not in repr(Settings.read({"CHATTIFIER_PULSAR_TOKEN": "secret"}))
+
+
+def test_a_connection_is_made_once_however_many_ask_at_first() -> None:
+    numbers, gate = count(1), threading.Barrier(8)
+    once = Once(lambda: next(numbers))
+
+    def get() -> int:
+        gate.wait(5)
+        return once.get()
+
+    with ThreadPoolExecutor(8) as pool:
+        results = [future.result() for future in [pool.submit(get) for _ in range(8)]]
+    assert results == [1] * 8
+
+
+def test_after_a_connection_failed_others_are_refused_at_once_and_later_ones_try_again() -> None:
+    tries: list[int] = []
+
+    def connect() -> str:
+        tries.append(1)
+        if len(tries) == 1:
+            raise Unavailable
+        return "connected"
+
+    patient, eager = Once(connect, pause=60), Once(connect, pause=0)
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            patient.get()
+    assert len(tries) == 1
+    assert eager.get() == "connected"
+
+
+def test_a_refresh_token_reads_back_and_shows_no_secret() -> None:
+    token = RefreshToken.new(uuid4(), uuid4())
+    assert RefreshToken.parse(str(token)) == token
+    assert token.is_latest(token.digest) and not token.is_latest(RefreshToken.new(token.user, token.session).digest)
+    assert token.secret not in repr(token)
