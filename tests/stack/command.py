@@ -20,6 +20,14 @@ class Done:
     err: str
 
 
+def run(*arguments: str, within: float = 150) -> Done:
+    """Run `chattifier`, on a wide screen, so that tables keep their lines whole."""
+    argv = [sys.executable, "-m", "chattifier", *arguments]
+    env = processes.environment(COLUMNS="250")
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=within, check=False)
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
 @dataclass(frozen=True)
 class Command:
     """The command, with its stack in a folder of the test's own."""
@@ -28,11 +36,7 @@ class Command:
 
     def run(self, *arguments: str, within: float = 150) -> Done:
         """Run a subcommand on the stack."""
-        argv = [sys.executable, "-m", "chattifier", *arguments, "--data", str(self.data)]
-        done = subprocess.run(
-            argv, env=processes.environment(), capture_output=True, text=True, timeout=within, check=False
-        )
-        return Done(done.returncode, done.stdout, done.stderr)
+        return run(*arguments, "--data", str(self.data), within=within)
 
     def state(self) -> RunState:
         """What the stack says of itself."""

@@ -26,7 +26,7 @@ from chattifier.stack import ALL, Stack, clear, locked
 from chattifier.status import report, table
 from chattifier.supervisor import Supervisor
 
-STARTS_WITHIN = 300.0
+STARTS_WITHIN = 900.0
 STOPS_WITHIN = 120.0
 
 

@@ -38,7 +38,7 @@ def cassandra(layout: Layout, ports: Ports, cache: Cache) -> Part:
         log=layout.log("cassandra"),
         ready=lambda: _speaks_cql(ports.cassandra),
         listens=f"{HOST}:{ports.cassandra}",
-        ready_within=120,
+        ready_within=300,
         stop_within=30,
     )
 

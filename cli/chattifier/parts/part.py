@@ -22,7 +22,8 @@ class Part:
     """Whether it does its work now. Quick (under a second), never raises."""
     listens: str
     """Where it listens, for people."""
-    ready_within: float = 60.0
+    ready_within: float = 120.0
+    """Generous: a part that dies is seen at once, and a busy machine is no reason to give up on one that lives."""
     stop_within: float = 20.0
     restarted: Callable[[], None] | None = None
     """Called when the part is ready again after a restart, to repair what the restart left behind."""

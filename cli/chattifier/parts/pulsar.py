@@ -51,7 +51,7 @@ def pulsar(layout: Layout, ports: Ports, cache: Cache) -> Part:
         log=layout.log("pulsar"),
         ready=lambda: is_ready(admin_url(ports)),
         listens=f"pulsar://{HOST}:{ports.pulsar}, admin {admin_url(ports)}",
-        ready_within=120,
+        ready_within=300,
         stop_within=40,
     )
 
