@@ -75,6 +75,7 @@ class Socket:
             raise Gone(1006, "no answer") from error
         finally:
             self._asked.pop(number, None)
+            _heard(answer)
         return _result(reply, request)
 
     async def rpc(self, method: str, data: Json) -> Json:
@@ -134,6 +135,12 @@ async def _first_frame(connection: ClientConnection, request: Json) -> list[Json
 
 def _messages_of(frame: str | bytes) -> list[Json]:
     return [json.loads(line) for line in str(frame).split("\n") if line]
+
+
+def _heard(answer: asyncio.Future[Json]) -> None:
+    """Whoever asked may have been cancelled in the same turn: then nobody else looks at the exception."""
+    if answer.done() and not answer.cancelled():
+        answer.exception()
 
 
 def _code(error: ConnectionClosed) -> int:

@@ -40,8 +40,8 @@ class Fault(StrEnum):
     """A member got messages in another order than their numbers'."""
     STRANGE = auto()
     """A member got something that is not stored like that."""
-    UNANSWERED = auto()
-    """Sent, but neither acked nor refused in time."""
+    VANISHED = auto()
+    """Sent, and neither acked nor refused nor stored: gone without a word."""
     LATE = auto()
     """Delivered later than promised."""
 
@@ -126,7 +126,7 @@ def judge(journals: Sequence[Journal], stored: Mapping[str, StoredRoom], *, with
     attempts = {entry.key: (journal.user, entry) for journal in journals for entry in journal.of(Attempted)}
     deliveries = sorted(_deliveries(journals, attempts), key=lambda delivery: delivery.delay)
     findings = [
-        *_unanswered(journals),
+        *_vanished(journals, stored),
         *_unknown_rooms(journals, stored),
         *(finding for journal in journals for finding in _acks(journal, stored)),
         *(finding for room, of_room in stored.items() for finding in _rows(room, of_room, attempts)),
@@ -146,12 +146,13 @@ Attempts = Mapping[str, tuple[str, Attempted]]
 """Who sent what, by key."""
 
 
-def _unanswered(journals: Iterable[Journal]) -> Iterator[Finding]:
+def _vanished(journals: Iterable[Journal], stored: Mapping[str, StoredRoom]) -> Iterator[Finding]:
+    there = {row.key for of_room in stored.values() for row in of_room.messages}
     for journal in journals:
         answered = {entry.key for entry in journal.entries if isinstance(entry, (Acked, Refused))}
         for attempt in journal.of(Attempted):
-            if attempt.key not in answered:
-                yield Finding(Fault.UNANSWERED, attempt.room, f"{journal.client} has no answer to {attempt.key}")
+            if attempt.key not in answered and attempt.key not in there:
+                yield Finding(Fault.VANISHED, attempt.room, f"{attempt.key} of {journal.client} is nowhere")
 
 
 def _unknown_rooms(journals: Iterable[Journal], stored: Mapping[str, StoredRoom]) -> Iterator[Finding]:

@@ -20,7 +20,7 @@ class Run:
     journals: list[Journal]
     stored: dict[str, StoredRoom]
 
-    def change(self, client: int, change: Callable[[list[Entry]], None]) -> None:
+    def change(self, client: int, change: Callable[[list[Entry]], object]) -> None:
         """Change a journal's entries in place."""
         change(self.journals[client].entries)
 
@@ -176,10 +176,16 @@ def test_a_message_from_before_the_client_joined_is_not_wanted(run: Run) -> None
     assert not run.faults
 
 
-def test_a_send_without_an_answer_is_told(run: Run) -> None:
-    """It was never acked nor refused, and is not stored: not a loss, but no answer either."""
+def test_a_send_that_is_neither_answered_nor_stored_has_vanished(run: Run) -> None:
+    """Not a broken promise to its sender, who may try again; but nothing may get lost inside either."""
     run.journals[0].note(Attempted(ROOM, "key-in-vain", "hello?", at=9.0))
-    assert run.faults == {Fault.UNANSWERED}
+    assert run.faults == {Fault.VANISHED}
+
+
+def test_a_send_that_is_stored_though_its_ack_did_not_arrive_is_fine(run: Run) -> None:
+    """The sender cannot know, and may send it again under the same key."""
+    run.change(0, lambda entries: entries.pop(_place(entries, Acked)))
+    assert not run.faults
 
 
 def test_a_delivery_after_its_time_is_late(run: Run) -> None:

@@ -1,0 +1,57 @@
+"""Fixtures of the fault tests: the functions of the stack, chance with a seed to repeat it, the table of figures."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+
+from tests.faults.figures import Run, table
+from tests.faults.functions import Functions
+from tests.faults.judge import Verdict
+from tests.running_stack import Stack
+
+Record = Callable[[str, int, Verdict], None]
+RUNS = pytest.StashKey[list[Run]]()
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Clients and strikes run on asyncio."""
+    return "asyncio"
+
+
+@pytest.fixture
+def chance() -> random.Random:
+    """Random moments. CHATTIFIER_FAULT_SEED repeats those of an earlier run; it is printed with a failure."""
+    seed = int(os.environ.get("CHATTIFIER_FAULT_SEED") or random.SystemRandom().randrange(2**32))
+    print(f"CHATTIFIER_FAULT_SEED={seed}")
+    return random.Random(seed)
+
+
+@pytest.fixture
+async def functions(stack: Stack) -> AsyncIterator[Functions]:
+    """The functions, all consuming."""
+    functions = Functions(stack)
+    for function in ("chat-router", "message-store"):
+        await functions.until_all_consume(function)
+    yield functions
+    await functions.close()
+
+
+@pytest.fixture
+def record(request: pytest.FixtureRequest) -> Iterator[Record]:
+    """Put a run into the table: its name, how many faults it had, the verdict."""
+    runs = request.config.stash.setdefault(RUNS, [])
+    yield lambda name, faults, verdict: runs.append(Run(name, faults, verdict))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the table."""
+    runs = config.stash.get(RUNS, [])
+    if runs:
+        terminalreporter.section("fault runs")
+        for line in table(runs):
+            terminalreporter.write_line(line)

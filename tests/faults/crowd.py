@@ -1,0 +1,108 @@
+"""A hundred clients in ten rooms over all gateways, and the load that they make."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from pulsar_data.ids import new_key
+from tests.clients.chat_client import ChatClient
+from tests.clients.journal import Journal
+from tests.clients.people import Person, sign_up
+from tests.clients.waiting import until
+from tests.faults.judge import StoredRoom
+from tests.running_stack import Stack
+
+ROOMS = 10
+MEMBERS = 10
+"""Members of each room; each is in one room only."""
+RATE = 100
+"""Sends a second, of all together."""
+ARRIVE_WITHIN = 90.0
+HEARD_WITHIN = 20.0
+"""Seconds until everybody has everything that is stored, once nothing is sent any more."""
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """The clients, and the room of each, in the same order. Neighbours are in different rooms."""
+
+    clients: Sequence[ChatClient]
+    homes: Sequence[str]
+
+    @property
+    def journals(self) -> list[Journal]:
+        """What everybody did and saw."""
+        return [client.journal for client in self.clients]
+
+    @property
+    def rooms(self) -> list[str]:
+        """All rooms."""
+        return list(dict.fromkeys(self.homes))
+
+    @asynccontextmanager
+    async def talking(self, *, again: bool = True) -> AsyncIterator[None]:
+        """RATE sends a second, from everybody in turn, at times fixed beforehand. Ends when all are answered.
+
+        `again`: who gets no ack sends again under the same key.
+        """
+        async with asyncio.TaskGroup() as sends:
+            talk = sends.create_task(self._talk(sends, again=again))
+            yield
+            talk.cancel()
+
+    async def _talk(self, sends: asyncio.TaskGroup, *, again: bool) -> None:
+        started = time.monotonic()
+        turns = itertools.cycle(zip(self.clients, self.homes, strict=True))
+        for number, (client, room) in enumerate(turns):
+            due = started + number / RATE
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            sends.create_task(client.send(room, f"message {number}", at=due, again=again))
+
+    async def until_heard(self, stored: Mapping[str, StoredRoom]) -> None:
+        """Wait until everybody is at the end of its room, or for a while: what is missing is for the judge to say."""
+        ends = {room: max((row.seq for row in of_room.messages), default=0) for room, of_room in stored.items()}
+
+        async def all_are() -> bool:
+            seats = zip(self.clients, self.homes, strict=True)
+            return all(client.feeds[room].seq >= ends.get(room, 0) for client, room in seats)
+
+        with suppress(AssertionError):
+            await until("everybody is at the end of its room", all_are, HEARD_WITHIN)
+
+
+@asynccontextmanager
+async def gathered(stack: Stack, chance: random.Random, rooms: int = ROOMS) -> AsyncIterator[Crowd]:
+    """New people in new rooms, connected over all gateways by turns. They leave at the end."""
+    people = await sign_up(stack.auth, rooms * MEMBERS)
+    clients = [_client(number, person, stack, chance) for number, person in enumerate(people)]
+    async with asyncio.TaskGroup() as tasks:
+        runs = [tasks.create_task(client.run()) for client in clients[:rooms]]
+        async with asyncio.timeout(ARRIVE_WITHIN):
+            owned = [await _found(client, people[number::rooms]) for number, client in enumerate(clients[:rooms])]
+            runs += [tasks.create_task(client.run()) for client in clients[rooms:]]
+            homes = [owned[number % rooms] for number in range(len(clients))]
+            for client, room in zip(clients, homes, strict=True):
+                await client.in_rooms([room])
+        yield Crowd(clients, homes)
+        for run in runs:
+            run.cancel()
+
+
+def _client(number: int, person: Person, stack: Stack, chance: random.Random) -> ChatClient:
+    journal = Journal(f"client {number}", person.user)
+    gateways = [stack.gateways[(number + turn) % len(stack.gateways)] for turn in range(len(stack.gateways))]
+    return ChatClient(gateways, person.token, journal, chance)
+
+
+async def _found(owner: ChatClient, people: Sequence[Person]) -> str:
+    """A room of these people, the first of whom makes it."""
+    key = new_key(time.time_ns() // 1_000_000)
+    members = [person.user for person in people[1:]]
+    made = await owner.rpc("room.create", {"key": key, "kind": "group", "name": "Faults", "members": members})
+    return str(made["room"])

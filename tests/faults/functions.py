@@ -1,0 +1,141 @@
+"""The functions of a stack as a test sees them: processes to kill, subscriptions to watch, configs to change."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+
+from chattifier.function_instances import instances
+from pulsar_data import topics
+from tests.clients.waiting import until
+from tests.running_stack import Stack
+
+INPUTS = {"chat-router": topics.COMMANDS, "message-store": topics.EVENTS}
+"""What each function reads; its subscription has the function's name."""
+BACK_WITHIN = 90.0
+Json = dict[str, Any]
+
+
+class Functions:
+    """The functions of one stack. All calls go to Pulsar's admin API."""
+
+    def __init__(self, stack: Stack) -> None:
+        pulsar = stack.parts["pulsar"].pid
+        assert pulsar is not None, "Pulsar does not run"
+        self._pulsar = pulsar
+        self._http = httpx.AsyncClient(base_url=stack.pulsar.admin_url, timeout=60.0, trust_env=False)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def processes(self, function: str) -> dict[int, int]:
+        """The pid of each running instance, by its number."""
+        running = await asyncio.to_thread(instances, self._pulsar)
+        return {number: pid for (name, number), pid in running.items() if name == function}
+
+    async def kill(self, function: str, number: int) -> None:
+        """kill -9 of one instance."""
+        os.kill((await self.processes(function))[number], signal.SIGKILL)
+
+    async def until_all_consume(self, function: str, count: int = 2) -> None:
+        """Wait until so many instances have subscribed to every partition of the input."""
+
+        async def all_do() -> bool:
+            return min(await self._consumers(function)) >= count
+
+        await until(f"{count} instances of {function} consume", all_do, BACK_WITHIN)
+
+    async def _consumers(self, function: str) -> list[int]:
+        stats = await self._stats(INPUTS[function], "?perPartition=true")
+        subscriptions = [partition["subscriptions"].get(function, {}) for partition in stats["partitions"].values()]
+        return [len(subscription.get("consumers", ())) for subscription in subscriptions] or [0]
+
+    async def until_idle(self) -> None:
+        """Wait until router and store have acked everything that was ever published to them."""
+        for function, topic in INPUTS.items():
+
+            async def idle(function: str = function, topic: str = topic) -> bool:
+                return await self._backlog(topic, function) == 0
+
+            await until(f"{function} has nothing left to do", idle, BACK_WITHIN)
+
+    async def _backlog(self, topic: str, subscription: str) -> int:
+        stats = await self._stats(topic, "?getPreciseBacklog=true")
+        backlog: int = stats["subscriptions"][subscription]["msgBacklog"]
+        return backlog
+
+    async def _stats(self, topic: str, options: str) -> Json:
+        name = topic.removeprefix("persistent://")
+        response = await self._http.get(f"/admin/v2/persistent/{name}/partitioned-stats{options}")
+        stats: Json = response.raise_for_status().json()
+        return stats
+
+    async def config(self, function: str) -> Json:
+        """The function's config as deployed."""
+        config: Json = (await self._http.get(_path(function))).raise_for_status().json()
+        return config
+
+    @asynccontextmanager
+    async def settings(self, function: str, changes: Mapping[str, object]) -> AsyncIterator[None]:
+        """Run the function with other settings (user config) for a while; its instances are started anew, twice."""
+        before = await self.config(function)
+        await self._update(function, {**before, "userConfig": {**before["userConfig"], **changes}})
+        try:
+            yield
+        finally:
+            await self._update(function, before)
+
+    async def _update(self, function: str, config: Json) -> None:
+        old = set((await self.processes(function)).values())
+        await self._put("PUT", function, config)
+        await self._until_replaced(function, old)
+
+    async def _until_replaced(self, function: str, old: set[int]) -> None:
+        async def gone() -> bool:
+            return not old & set((await self.processes(function)).values())
+
+        await until(f"{function} with its old config ends", gone, BACK_WITHIN)
+        await self.until_all_consume(function)
+
+    @asynccontextmanager
+    async def acked_on_return(
+        self, function: str, changes: Mapping[str, object], archive: bytes
+    ) -> AsyncIterator[None]:
+        """Run the function with what Pulsar does by default for a while: a message is acked when `process` returns.
+
+        Pulsar does not change the guarantees of a function that exists, so it is deleted and made anew, twice, from
+        `archive`, the zip. The subscription stays.
+        """
+        before = await self.config(function)
+        settings = {**before["userConfig"], **changes}
+        careless = {**before, "processingGuarantees": "ATLEAST_ONCE", "autoAck": True, "userConfig": settings}
+        await self._replace(function, careless, archive)
+        try:
+            yield
+        finally:
+            await self._replace(function, before, archive)
+
+    async def _replace(self, function: str, config: Json, archive: bytes) -> None:
+        old = set((await self.processes(function)).values())
+        (await self._http.delete(_path(function))).raise_for_status()
+        await self._put("POST", function, config, archive)
+        await self._until_replaced(function, old)
+
+    async def _put(self, method: str, function: str, config: Json, archive: bytes | None = None) -> None:
+        parts: dict[str, Any] = {"functionConfig": (None, json.dumps(config), "application/json")}
+        if archive is not None:
+            parts["data"] = ("chattifier-functions.zip", archive, "application/octet-stream")
+        response = await self._http.request(method, _path(function), files=parts)
+        assert response.is_success, f"{method} {function}: {response.status_code} {response.text[:300]}"
+
+
+def _path(function: str) -> str:
+    return f"/admin/v3/functions/chat/core/{function}"

@@ -1,0 +1,29 @@
+"""One run: gather a crowd, let it talk, strike at random moments, wait for rest, judge."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+from tests.faults import stored
+from tests.faults.crowd import Crowd, gathered
+from tests.faults.functions import Functions
+from tests.faults.judge import Verdict, judge
+from tests.running_stack import Stack
+
+Trouble = Callable[[Crowd], Awaitable[None]]
+"""What happens while everybody talks. The talk ends when it returns."""
+
+
+async def run(
+    stack: Stack, functions: Functions, chance: random.Random, trouble: Trouble, *, within: float | None, again: bool
+) -> Verdict:
+    """The verdict on one run. `within` and `again`: see judge and Crowd.talking."""
+    async with gathered(stack, chance) as crowd:
+        async with crowd.talking(again=again):
+            await trouble(crowd)
+        await functions.until_idle()
+        rows = await asyncio.to_thread(stored.read, stack, crowd.rooms)
+        await crowd.until_heard(rows)
+        return judge(crowd.journals, rows, within=within)

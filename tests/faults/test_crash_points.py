@@ -1,0 +1,58 @@
+"""The router dies between its effects, by its own hand: nothing is lost, nothing is doubled. And the judge can tell.
+
+Everybody sends each message once only: what the gateway has published must come to an end without the client's help.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+
+from chattifier import package
+from chattifier.package import Sources
+from tests.faults import scenario
+from tests.faults.conftest import Record
+from tests.faults.crowd import Crowd
+from tests.faults.functions import Functions
+from tests.faults.judge import Fault, Verdict
+from tests.running_stack import Stack
+
+pytestmark = [pytest.mark.stack, pytest.mark.anyio]
+ROUTER = "chat-router"
+TALK = 20.0
+"""Seconds."""
+OFTEN = 0.005
+"""The part of all batches at which it dies: about one each four seconds an instance."""
+
+
+async def _talk(_crowd: Crowd) -> None:
+    await asyncio.sleep(TALK)
+
+
+async def _run(stack: Stack, functions: Functions, chance: random.Random) -> Verdict:
+    return await scenario.run(stack, functions, chance, _talk, within=None, again=False)
+
+
+@pytest.mark.parametrize("point", ["numbered", "published", "committed", "delivered"])
+async def test_a_router_that_dies_between_two_effects_costs_nobody_anything(
+    stack: Stack, functions: Functions, chance: random.Random, record: Record, point: str
+) -> None:
+    """Whatever it has done before it dies, the command comes again under its numbers, and is answered."""
+    async with functions.settings(ROUTER, {"crash_at": {point: OFTEN}}):
+        verdict = await _run(stack, functions, chance)
+    record(f"router dies when {point}", 0, verdict)
+    assert not verdict.findings, verdict
+
+
+async def test_the_judge_sees_what_an_acknowledgement_too_early_costs(
+    stack: Stack, functions: Functions, chance: random.Random, record: Record, tmp_path: Path
+) -> None:
+    """The same on a function that acks as Pulsar does by default, when `process` returns: commands are lost."""
+    archive = package.build(Sources.installed(), tmp_path).read_bytes()
+    async with functions.acked_on_return(ROUTER, {"crash_at": {"published": OFTEN}}, archive):
+        verdict = await _run(stack, functions, chance)
+    record("router acks too early", 0, verdict)
+    assert Fault.VANISHED in verdict.faults, "nothing was lost, so the tests above prove nothing"

@@ -1,0 +1,55 @@
+"""kill -9 of function processes and a flushed Redis, ten times each under load: nothing lost, doubled or late."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+import redis.asyncio
+
+from tests.faults import scenario
+from tests.faults.conftest import Record
+from tests.faults.crowd import Crowd
+from tests.faults.functions import Functions
+from tests.running_stack import Stack
+
+pytestmark = [pytest.mark.stack, pytest.mark.anyio]
+TIMES = 10
+WITHIN = 1.0
+"""Seconds from the moment a message was meant to be sent until every member has it."""
+
+
+@pytest.mark.parametrize("function", ["chat-router", "message-store"])
+async def test_a_killed_function_process_costs_nobody_anything(
+    stack: Stack, functions: Functions, chance: random.Random, record: Record, function: str
+) -> None:
+    """One of two instances dies at random moments: all acked is stored once, all members have all, within a second."""
+
+    async def kills(_crowd: Crowd) -> None:
+        for _ in range(TIMES):
+            await functions.until_all_consume(function)
+            await asyncio.sleep(chance.uniform(0.2, 1.2))
+            await functions.kill(function, chance.randrange(2))
+        await asyncio.sleep(2.0)
+
+    verdict = await scenario.run(stack, functions, chance, kills, within=WITHIN, again=True)
+    record(f"kill -9 {function}", TIMES, verdict)
+    assert not verdict.findings, verdict
+
+
+async def test_a_flushed_redis_costs_nobody_anything(
+    stack: Stack, functions: Functions, chance: random.Random, record: Record
+) -> None:
+    """Redis loses everything at random moments: no number is used twice, nothing is lost."""
+
+    async def flushes(_crowd: Crowd) -> None:
+        async with redis.asyncio.Redis.from_url(stack.redis.url) as memory:
+            for _ in range(TIMES):
+                await asyncio.sleep(chance.uniform(2.0, 4.0))
+                await memory.flushall()
+            await asyncio.sleep(3.0)
+
+    verdict = await scenario.run(stack, functions, chance, flushes, within=WITHIN, again=True)
+    record("FLUSHALL", TIMES, verdict)
+    assert not verdict.findings, verdict
