@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Self
 
 import websockets
@@ -125,8 +125,15 @@ class Wire:
 
 @asynccontextmanager
 async def session(url: str, token: str, *, pongs: bool = True, **connect: Any) -> AsyncIterator[tuple[Wire, Json]]:
-    """A connected client and the result of its connect."""
-    async with Wire.open(url, pongs=pongs) as wire:
-        reply = await wire.ask(connect={"token": token, **connect})
-        assert "connect" in reply, reply
-        yield wire, reply["connect"]
+    """A connected client and the result of its connect. Tries again on a temporary error, as every SDK does."""
+    async with AsyncExitStack() as sockets, asyncio.timeout(None) as patience:
+        patience.reschedule(asyncio.get_running_loop().time() + WAIT)
+        while True:
+            wire = await sockets.enter_async_context(Wire.open(url, pongs=pongs))
+            reply = await wire.ask(connect={"token": token, **connect})
+            if "connect" in reply:
+                patience.reschedule(None)
+                yield wire, reply["connect"]
+                return
+            assert reply["error"].get("temporary"), reply
+            await sockets.aclose()

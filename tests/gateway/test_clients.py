@@ -177,7 +177,7 @@ async def test_centrifuge_js_connects_talks_and_comes_back(
             assert (await lines.next("refused"))["code"] == 104
             gateway.gateway.interest.lost()
             sent += [(await say(wire, room))["offset"] for _ in range(3)]
-            assert (await lines.next("connecting"))["code"] == 3010
+            assert [(await lines.next("connecting"))["code"] for _ in range(2)] == [0, 3010]
             heard = [(await lines.next("heard"))["offset"] for _ in sent]
             assert heard == sent
         finally:
