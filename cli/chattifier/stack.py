@@ -61,6 +61,7 @@ class Stack:
             self._check_ports(part)
         self._fetch(console)
         keys.ensure(self.layout)
+        self.stages()  # writes the parts' configurations, and says what is missing before anything starts
 
     def stages(self) -> Sequence[Stage]:
         """The parts and tasks in the order in which they start. Those of a stage start together."""

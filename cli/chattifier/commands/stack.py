@@ -185,9 +185,10 @@ def status(layout: Layout, as_json: bool) -> None:
 def logs(layout: Layout, part: str | None, following: bool, lines: int) -> None:
     """Show the logs of one part, or of all."""
     paths = {name: Path(entry.log) for name, entry in report(layout, _state(layout)).parts.items()}
-    if part is not None and part not in paths:
+    # A function's name stands for all its instances, "gateway" for all gateways.
+    chosen = {name: path for name, path in paths.items() if part in (None, name, name.rpartition("-")[0])}
+    if not chosen:
         raise StackError(f"No part {part}. There are {', '.join(paths)}.")
-    chosen = {part: paths[part]} if part is not None else paths
     width = max(map(len, chosen))
     for name, path in chosen.items():
         for line in last_lines(path, lines):
