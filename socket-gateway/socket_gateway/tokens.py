@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import jwt
 import structlog
-from pydantic import ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from pulsar_data.tokens import AccessClaims
 
@@ -62,9 +62,17 @@ class KeyFile:
             log.warning("keys_unreadable", path=str(self._path), error=type(error).__name__)
 
 
+class _KeySet(BaseModel):
+    """RFC 7517, 5: as much of it as makes a wrong file an error here and nowhere else."""
+
+    keys: list[dict[str, Any]] = Field(min_length=1)
+
+
 def _read(path: Path) -> Keys:
-    keys = jwt.PyJWKSet.from_json(path.read_text()).keys
-    return {key.key_id: key.key for key in keys if key.key_id and key.algorithm_name == ALGORITHM}
+    """Raises OSError, ValueError or jwt.PyJWTError; keys of other kinds than ours are passed over."""
+    entries = _KeySet.model_validate_json(path.read_bytes()).keys
+    ours = (jwt.PyJWK.from_dict(entry) for entry in entries if entry.get("kty") == "OKP")
+    return {key.key_id: key.key for key in ours if key.key_id and key.algorithm_name == ALGORITHM}
 
 
 class Tokens:
