@@ -13,14 +13,28 @@ import sys
 import threading
 from pathlib import Path
 
+INTERVAL = "--expected_healthcheck_interval"
+PATIENCE = "60"
+"""Seconds. An instance kills itself when the worker has not asked for its health for three intervals. The worker asks
+every second, so that it sees a dead instance at once; but if *it* stands still for three (a collection, a busy machine)
+all instances would end together. An instance whose worker is gone ends by the parent's end, not by this."""
+
 
 def main(argv: list[str]) -> None:
     """Become the script `argv[0]` with its arguments, with an eye on the parent."""
     parent = os.pidfd_open(os.getppid())
     threading.Thread(target=_end_with, args=(parent,), daemon=True, name="parent-watch").start()
-    sys.argv = argv
+    sys.argv = patient(argv)
     sys.path[0] = str(Path(argv[0]).parent)  # as Python itself would have it for a script
     runpy.run_path(argv[0], run_name="__main__")
+
+
+def patient(argv: list[str]) -> list[str]:
+    """The arguments of the instance, with more patience for its worker."""
+    if INTERVAL not in argv:
+        return argv
+    place = argv.index(INTERVAL) + 1
+    return [*argv[:place], PATIENCE, *argv[place + 1 :]]
 
 
 def _end_with(parent: int) -> None:
