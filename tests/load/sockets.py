@@ -21,6 +21,8 @@ from tests.load.errors import LoadFailed
 PING = b"{}"
 WAIT = 60.0
 """Seconds for one connection to be open, on a busy machine."""
+AGAIN = 0.5
+"""Seconds before a refused connect is tried again."""
 AT_ONCE = 20
 """Connections on their way at the same time."""
 OnLine = Callable[[bytes], None]
@@ -134,16 +136,24 @@ def _extent(data: bytes, at: int) -> tuple[int, int]:
 
 
 async def connect(seat: Seat, on_line: OnLine) -> Socket:
-    """An open connection. Raises LoadFailed."""
-    address = urlsplit(seat.gateway)
-    loop = asyncio.get_running_loop()
+    """An open connection; tried again while the gateway says that its trouble is temporary. Raises LoadFailed."""
     try:
         async with asyncio.timeout(WAIT):
-            host, port = address.hostname or "", address.port or 80
-            _, socket = await loop.create_connection(lambda: Socket(seat, on_line), host, port)
-            answer = await socket.opened
+            while True:
+                socket, answer = await _open(seat, on_line)
+                if b'"connect":' in answer[:40]:
+                    return socket
+                socket.close()
+                if b'"temporary":true' not in answer:
+                    raise LoadFailed(f"{seat.gateway} refused a connection: {answer[:200].decode(errors='replace')}.")
+                await asyncio.sleep(AGAIN)
     except (OSError, TimeoutError) as error:
         raise LoadFailed(f"No connection to {seat.gateway}: {error or type(error).__name__}.") from error
-    if b'"connect":' not in answer[:40]:
-        raise LoadFailed(f"{seat.gateway} refused a connection: {answer[:200].decode(errors='replace')}.")
-    return socket
+
+
+async def _open(seat: Seat, on_line: OnLine) -> tuple[Socket, bytes]:
+    """A socket, and the answer to its connect."""
+    address = urlsplit(seat.gateway)
+    host, port = address.hostname or "", address.port or 80
+    _, socket = await asyncio.get_running_loop().create_connection(lambda: Socket(seat, on_line), host, port)
+    return socket, await socket.opened
