@@ -62,9 +62,12 @@ async def serve_until_signal(settings: Settings, listening: socket.socket) -> No
 
 
 def _config(gateway: Gateway, settings: Settings) -> uvicorn.Config:
+    class Bounded(Socket):
+        kernel_buffer = settings.limits.kernel
+
     return uvicorn.Config(
         create_app(gateway),
-        ws=Socket,
+        ws=Bounded,
         ws_max_size=settings.limits.frame,
         ws_per_message_deflate=False,  # doubles the CPU time and triples the memory of a connection
         ws_ping_interval=None,  # the protocol has its own pings

@@ -52,6 +52,7 @@ class Socket(WebSocketsSansIOProtocol):
 
     cut: TimerHandle | None = None
     kernel_buffer = 256 * 1024
+    """Bytes; see settings.Limits.kernel. uvicorn makes these objects itself, so a subclass carries the setting."""
 
     def connection_made(self, transport: BaseTransport) -> None:
         """Bounds what the kernel holds for this socket as well."""
