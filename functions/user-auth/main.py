@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from user_auth import app, logs
+from user_auth.errors import Code, Refused
 from user_auth.http import MAX_BODY, Answer, Request
 from user_auth.limits import client_address
 from user_auth.settings import Settings
@@ -17,6 +18,9 @@ _DRAINED = 4 * 1024 * 1024
 """Bytes of a body that is too long which are read and dropped, so that its sender is there to read the answer. Whoever
 sends more may find the connection closed after it."""
 
+_PATIENCE = 10.0
+"""Seconds without a byte of the body before its sender is given up: it holds one of few threads meanwhile."""
+
 logs.configure()
 settings = Settings.read(os.environ)
 router = app.router(settings)
@@ -24,7 +28,14 @@ router = app.router(settings)
 
 def user_auth(request: flask.Request) -> flask.Response:
     """Answer one request. Never raises: the framework would send the exception's text to the client."""
-    return _flask_answer(router.answer(_read(request)), request.method)
+    from gunicorn.http.errors import ParseException
+    from werkzeug.exceptions import HTTPException
+
+    try:
+        answer = router.answer(_read(request))
+    except (OSError, ParseException, HTTPException):
+        answer = Answer.problem(Refused(Code.MALFORMED_JSON, "The body did not arrive whole."))
+    return _flask_answer(answer, request.method)
 
 
 def _read(request: flask.Request) -> Request:
@@ -39,7 +50,12 @@ def _read(request: flask.Request) -> Request:
 
 
 def _body(request: flask.Request) -> bytes:
-    """At most MAX_BODY + 1 bytes; of what lies behind, a bounded part is dropped and the rest is never read."""
+    """At most MAX_BODY + 1 bytes; of what lies behind, a bounded part is dropped and the rest is never read.
+
+    Raises OSError, ParseException or HTTPException where the body is cut off, badly chunked, or stops coming.
+    """
+    if connection := request.environ.get("gunicorn.socket"):
+        connection.settimeout(_PATIENCE)
     body = request.stream.read(MAX_BODY + 1)
     left = _DRAINED if len(body) > MAX_BODY else 0
     while left > 0 and (chunk := request.stream.read(min(left, 65536))):

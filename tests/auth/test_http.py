@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import httpx
 import pytest
 
@@ -67,6 +69,38 @@ def test_a_body_of_exactly_16_kib_is_read(client: httpx.Client) -> None:
     body = b'{"username":"' + b"x" * (16 * 1024 - 29) + b'","password":""}'
     assert len(body) == 16 * 1024
     assert code(client.post("/user/login", content=body, headers=JSON)) == (401, "bad_credentials")
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"Transfer-Encoding: chunked\r\n\r\nnot a size\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}XX0\r\n\r\n",
+        b"Content-Length: 100\r\n\r\n{",
+    ],
+    ids=["no chunk size", "no end of chunk", "stops coming"],
+)
+def test_a_body_that_does_not_arrive_whole_is_a_400_and_frees_its_thread(function: Function, rest: bytes) -> None:
+    """The third sender keeps the connection open and silent: it is given up after ten seconds."""
+    address = httpx.URL(function.url)
+    head = b"POST /user/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    with socket.create_connection((address.host, address.port or 80), timeout=30) as connection:
+        connection.sendall(head + rest)
+        answer = connection.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"application/problem+json" in answer
+
+
+def test_a_body_that_comes_in_pieces_is_read_whole(function: Function) -> None:
+    address, body = httpx.URL(function.url), b'{"username": "nobody", "password": "at all"}'
+    head = b"POST /user/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    with socket.create_connection((address.host, address.port or 80), timeout=30) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body))
+        for byte in body:
+            connection.sendall(bytes([byte]))
+        answer = connection.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 401 ")
 
 
 def test_head_is_get_without_its_body(client: httpx.Client) -> None:
