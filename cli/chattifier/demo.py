@@ -21,8 +21,8 @@ from chattifier.schema import CassandraAddress, session
 from chattifier.status import Report
 from pulsar_data.ids import new_key
 
-WAIT = 20.0
-"""Seconds for any one thing to happen."""
+WAIT = 60.0
+"""Seconds for any one thing to happen: far more than it takes, but a machine may be busy with something else."""
 TALK = (
     ("ada", "Hello Grace! Does this reach you on the other gateway?"),
     ("grace", "It does. Every message has a number, and is stored."),
