@@ -43,7 +43,7 @@ READ_LAST = (
 STATEMENTS = (READ_HEAD, READ_ROOM, READ_MEMBERS, READ_MARK, READ_LAST)
 
 LOOK_UP = 24 * 3600 * 1000
-"""ms after a rebuild in which every unseen idempotency key is looked up in Cassandra."""
+"""ms after a rebuild in which every unseen idempotency key is looked up in Cassandra, if the room has any."""
 ABSENT = 60 * 1000
 """ms for which it is remembered that a room does not exist."""
 _MEMBERS_AT_ONCE = 500
@@ -136,7 +136,9 @@ class Rebuild:
         offset, seq, epoch = stored.head
         keys = [redis_keys.head(room), redis_keys.members(room), prepared, redis_keys.recent(room)]
         state, ttl = ("live", "") if stored.facts is not None else ("absent", str(ABSENT))
-        args: list[str | int | bytes] = [run_id, epoch, offset, seq, state, _now() + LOOK_UP, ttl]
+        # A room without any event has no key that Cassandra could know: without this, each new room asks for a day.
+        look_up_until = _now() + LOOK_UP if offset else 0
+        args: list[str | int | bytes] = [run_id, epoch, offset, seq, state, look_up_until, ttl]
         for field, value in (stored.facts or {}).items():
             args += [field, value]
         if stored.last is not None:
