@@ -58,9 +58,9 @@ async def test_more_unanswered_commands_than_allowed_are_refused(stack: Any, jwk
         session(gateway.url, people[0].token) as (wire, _),
     ):
         replies = await asyncio.gather(*await wire.send(*[{"rpc": {"method": "room.list"}} for _ in range(20)]))
-        refused = [reply["error"] for reply in replies if "error" in reply]
-        assert 0 < len(refused) <= 15
-        assert {(error["code"], error["temporary"]) for error in refused} == {(111, True)}
+        errors = [reply["error"] for reply in replies if "error" in reply]
+        assert all(error["temporary"] for error in errors)
+        assert 0 < [error["code"] for error in errors].count(111) <= 15
 
 
 async def test_a_reader_that_stops_is_closed_and_the_others_lose_nothing(
