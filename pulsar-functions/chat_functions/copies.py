@@ -8,7 +8,6 @@ never holds what was revoked before it was read. A copy filled under another run
 from __future__ import annotations
 
 import secrets
-import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from pulsar_data.model import RoomId, UserId
 from pulsar_data.rooms import Profile
 
 READ_PROFILE = "SELECT username, display_name, token_version, state FROM users_by_id WHERE user_id = ?"
-READ_SESSIONS = "SELECT session_id, expires_at FROM sessions_by_user WHERE user_id = ?"
+READ_SESSIONS = "SELECT session_id, token_version FROM sessions_by_user WHERE user_id = ?"
 READ_INBOX = "SELECT room_id, role FROM rooms_by_user WHERE user_id = ?"
 STATEMENTS = (READ_PROFILE, READ_SESSIONS, READ_INBOX)
 
@@ -54,8 +53,19 @@ class Copies:
         self._redis = redis
         self._tables = tables
 
-    async def account(self, user: UserId) -> Account | None:
-        """None: no such user, or not active."""
+    async def account(self, user: UserId, session: str, version: int) -> Account | None:
+        """The account, if a token of this session and version still counts; None if it does not, or nobody is there.
+
+        Before it says no it asks Cassandra: a copy may be older than a sign-in that could not delete it.
+        """
+        account = await self._account(user)
+        if account is not None and account.allows(session, version):
+            return account
+        await self._redis.execute(lambda pipe, _: pipe.delete(redis_keys.token_version(user)))
+        account = await self._account(user)
+        return account if account is not None and account.allows(session, version) else None
+
+    async def _account(self, user: UserId) -> Account | None:
         fields = await self._copy(redis_keys.token_version(user), lambda: self._read_account(user), keep=False)
         if "ver" not in fields:
             return None
@@ -91,22 +101,16 @@ class Copies:
             return {}
         username, display_name, version, _ = rows[0]
         fields = {"username": username, "ver": str(version or 0)}
-        if display_name is not None:
+        if display_name:  # user-auth writes no nulls: an empty name is none
             fields["display_name"] = display_name
-        for session, expires in await self._tables.read(READ_SESSIONS, [user_id]):
-            if expires is None or _milliseconds(expires) > time.time_ns() // 1_000_000:
+        for session, let_in in await self._tables.read(READ_SESSIONS, [user_id]):
+            if (let_in or 0) >= (version or 0):  # one of a lower version has ended, even if its row is still there
                 fields[f"sid:{session}"] = "1"
         return fields
 
     async def _read_inbox(self, user: UserId) -> Fields:
         rows = await self._tables.read(READ_INBOX, [uuid.UUID(user)])
         return {str(room): "1" for room, role in rows if role is not None}
-
-
-def _milliseconds(value: object) -> float:
-    if isinstance(value, int):
-        return value
-    return value.timestamp() * 1000  # type: ignore[attr-defined,no-any-return]
 
 
 def _queue_lease(pipe: Pipeline, run_id: str, key: str, lease: str, *, keep: bool) -> None:

@@ -45,8 +45,8 @@ class Sessions:
 
     async def open(self, query: OpenSession) -> SessionOpened:
         """The snapshot. ChatError 101 if the token's session was revoked or its version is old."""
-        account = await self._copies.account(query.user)
-        if account is None or not account.allows(query.session, query.version):
+        account = await self._copies.account(query.user, query.session, query.version)
+        if account is None:
             raise ChatError(ErrorCode.UNAUTHORIZED, "the session was revoked")
         if not query.rooms:
             return SessionOpened(request=query.request, user=account.profile)
