@@ -22,6 +22,9 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 Args = Sequence[str | int | bytes]
+AT_ONCE = 16
+"""Pipelines under way; more wait their turn. Each has a connection, which costs ten round trips to introduce, and
+redis-py refuses the 101st: without this bound a crowd that comes back at once is turned away."""
 
 
 class Script:
@@ -51,6 +54,7 @@ class RedisLink:
     def __init__(self, url: str, scripts: Sequence[Script], timeout: float = 2.0) -> None:
         self._scripts = scripts
         self._timeout = timeout
+        self._places = asyncio.Semaphore(AT_ONCE)
         self.client: redis.asyncio.Redis = redis.asyncio.Redis.from_url(
             url,
             decode_responses=True,
@@ -77,7 +81,7 @@ class RedisLink:
         """
         pipe = self.client.pipeline(transaction=False)
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._timeout), self._places:
                 connection = await self.client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
                 pipe.connection = connection
                 fill(pipe, connection.chattifier_run_id)

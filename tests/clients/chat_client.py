@@ -18,9 +18,9 @@ from tests.clients.journal import Acked, Attempted, Dropped, Journal, Refused
 from tests.clients.socket import ErrorReply, Gone, Socket
 
 Json = Mapping[str, Any]
-AGAIN = 0.05
-"""Seconds before something that failed for the moment is tried again."""
-PATIENCE = 30.0
+FIRST, LONGEST = 0.05, 3.0
+"""Seconds before something that failed for the moment is tried again: doubling, as SDKs do, from a quicker start."""
+PATIENCE = 60.0
 """Seconds for one message to be acked."""
 _FOR_GOOD = range(3500, 4000)
 
@@ -29,12 +29,27 @@ class ClosedForGood(Exception):
     """The server does not want to see this client again (close codes 3500-3999, or a refused token)."""
 
 
+class Backoff:
+    """Waits longer each time, and never as long as others do."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+        self._longest = FIRST
+
+    async def wait(self) -> None:
+        """Wait, and be ready to wait longer."""
+        longest, self._longest = self._longest, min(self._longest * 2, LONGEST)
+        await asyncio.sleep(longest * self._chance.uniform(0.5, 1.5))
+
+
 class ChatClient:
     """One device of one user. `run` in a task of its own; all else works while it runs."""
 
     def __init__(self, gateways: Sequence[str], token: str, journal: Journal, chance: random.Random) -> None:
         self.journal = journal
         self.feeds: dict[str, Feed] = {}
+        self.arrivals = 0
+        """How often it was let in."""
         self._gateways = itertools.cycle(gateways)
         self._token = token
         self._chance = chance
@@ -43,14 +58,18 @@ class ChatClient:
 
     async def run(self) -> None:
         """Be connected, until cancelled. Raises ClosedForGood."""
+        backoff = Backoff(self._chance)
         for gateway in self._gateways:
+            came_in = self.arrivals
             try:
                 await self._visit(gateway)
             except Gone as gone:
                 self.journal.note(Dropped(gateway, gone.code, time.monotonic()))
                 if gone.code in _FOR_GOOD:
                     raise ClosedForGood(f"{self.journal.client} was closed with {gone.code}") from gone
-            await asyncio.sleep(AGAIN + self._chance.uniform(0, 0.1))  # not all of a crowd at the same moment
+            if self.arrivals > came_in:
+                backoff = Backoff(self._chance)
+            await backoff.wait()
 
     async def _visit(self, gateway: str) -> None:
         """One connection, from its opening to its end. Raises Gone, ClosedForGood."""
@@ -75,6 +94,7 @@ class ChatClient:
             raise Gone(1006, "not now") from error
 
     def _restore(self, socket: Socket, tasks: asyncio.TaskGroup) -> None:
+        self.arrivals += 1
         heads = {room["room"]: room["head"]["seq"] for room in socket.welcome["data"]["rooms"]}
         for channel, position in socket.welcome["subs"].items():
             if channel.startswith("room:"):
@@ -102,11 +122,12 @@ class ChatClient:
 
     async def _reload(self, socket: Socket, feed: Feed, until: int) -> None:
         """Read what the client does not have, up to the seq at which it was let in again."""
+        backoff = Backoff(self._chance)
         while feed.seq < until:
             try:
                 page = await socket.rpc("message.list", {"room": feed.room, "after": feed.seq, "limit": 200})
             except ErrorReply:
-                await asyncio.sleep(AGAIN)
+                await backoff.wait()
             except Gone:
                 return
             else:
@@ -142,15 +163,16 @@ class ChatClient:
 
     async def rpc(self, method: str, data: Json) -> Json:
         """Call a method, again and again while it fails for the moment only. Raises ErrorReply."""
+        backoff = Backoff(self._chance)
         while True:
             try:
                 return await (await self._connected()).rpc(method, data)
             except Gone:
-                await asyncio.sleep(AGAIN)
+                await backoff.wait()
             except ErrorReply as error:
                 if not error.temporary:
                     raise
-                await asyncio.sleep(AGAIN)
+                await backoff.wait()
 
     async def send(self, room: str, text: str, *, at: float | None = None, again: bool = True) -> None:
         """Send a message; without an ack send it again under the same key, if `again`.
@@ -160,12 +182,13 @@ class ChatClient:
         now = time.monotonic()
         key = new_key(time.time_ns() // 1_000_000)
         self.journal.note(Attempted(room, key, text, now if at is None else at))
+        backoff = Backoff(self._chance)
         try:
             async with asyncio.timeout(PATIENCE):
                 while True:
                     if await self._send_once(room, key, text) or not again:
                         return
-                    await asyncio.sleep(AGAIN)
+                    await backoff.wait()
         except TimeoutError:
             return  # neither acked nor refused: the journal says so by its silence
 

@@ -44,7 +44,7 @@ async def test_a_router_that_dies_between_two_effects_costs_nobody_anything(
     async with functions.settings(ROUTER, {"crash_at": {point: OFTEN}}):
         verdict = await _run(stack, functions, chance)
     record(f"router dies when {point}", 0, verdict)
-    assert not verdict.findings, verdict
+    assert not verdict.findings, str(verdict)
 
 
 async def test_the_judge_sees_what_an_acknowledgement_too_early_costs(

@@ -35,7 +35,7 @@ async def test_a_killed_function_process_costs_nobody_anything(
 
     verdict = await scenario.run(stack, functions, chance, kills, within=WITHIN, again=True)
     record(f"kill -9 {function}", TIMES, verdict)
-    assert not verdict.findings, verdict
+    assert not verdict.findings, str(verdict)
 
 
 async def test_a_flushed_redis_costs_nobody_anything(
@@ -52,4 +52,4 @@ async def test_a_flushed_redis_costs_nobody_anything(
 
     verdict = await scenario.run(stack, functions, chance, flushes, within=WITHIN, again=True)
     record("FLUSHALL", TIMES, verdict)
-    assert not verdict.findings, verdict
+    assert not verdict.findings, str(verdict)

@@ -1,0 +1,1 @@
+"""What the wire promises, whatever is behind it."""
