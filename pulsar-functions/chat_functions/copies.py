@@ -85,12 +85,12 @@ class Copies:
                 return fields
         raise RedisUnavailable("a copy in Redis is being changed all the time")
 
-    async def _try(self, key: str, lease: str, read: Callable[[], Awaitable[Fields]], *, keep: bool) -> Fields | None:
+    async def _try(self, key: str, fresh: str, read: Callable[[], Awaitable[Fields]], *, keep: bool) -> Fields | None:
         """None: to be tried again, since the truth has changed, or to see what others have added."""
-        answer = (await self._redis.execute(lambda pipe, run: _queue_lease(pipe, run, key, lease, keep=keep)))[0]
+        answer = (await self._redis.execute(lambda pipe, run: _queue_lease(pipe, run, key, fresh, keep=keep)))[0]
         if answer[0] == "filled":
             return dict(zip(answer[1::2], answer[2::2], strict=True))
-        fields = await read()
+        lease, fields = answer[1], await read()
         filled = await self._redis.execute(lambda pipe, run: _queue_fill(pipe, run, key, lease, fields))
         return fields if filled[0] and not keep else None
 

@@ -75,6 +75,7 @@ class History:
         return view.summary.head
 
     async def _stored(self, room: RoomId, span: _Span) -> dict[int, Message]:
+        await self._tables.connected()
         buckets = range(span.first // BUCKET, span.last // BUCKET + 1) if span.last >= span.first else range(0)
         statements = [
             self._tables.bind(READ_RANGE, [uuid.UUID(room), bucket, span.first, span.last]) for bucket in buckets

@@ -45,6 +45,7 @@ class LookUps:
         return result
 
     async def _ask_once(self, questions: Sequence[tuple[str, Sequence[str]]]) -> list[Rows]:
+        await self._tables.connected()
         bound: list[Statement] = [self._tables.bind(cql, [uuid.UUID(one) for one in ids]) for cql, ids in questions]
         rows = []
         for answer in await self._tables.execute(bound):

@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import Any
 
-import hiredis
 import redis.asyncio
 from redis.asyncio.client import Pipeline
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.connection import HiredisRespSerializer
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 Args = Sequence[str | int | bytes]
@@ -43,9 +43,12 @@ class RedisUnavailable(Exception):
 class _Connection(redis.asyncio.Connection):
     """Packs commands in C, as redis-py does for its synchronous connections: it was half of what a call cost."""
 
+    serializer = HiredisRespSerializer()
+
     def pack_command(self, *args: Any) -> list[bytes]:
         """The bytes of one command."""
-        return [hiredis.pack_command(args)]
+        packed: list[bytes] = self.serializer.pack(*args)
+        return packed
 
 
 class RedisLink:
@@ -87,9 +90,7 @@ class RedisLink:
                 fill(pipe, connection.chattifier_run_id)
                 return await pipe.execute()
         except NoScriptError as error:
-            await (
-                self.client.connection_pool.disconnect()
-            )  # somebody flushed the scripts: connect anew, which loads them
+            await self.client.connection_pool.disconnect()  # somebody flushed the scripts; connecting loads them
             raise RedisUnavailable("scripts were flushed") from error
         except ResponseError as error:
             raise RedisUnavailable(f"Redis refused a call: {str(error)[:200]}") from error

@@ -44,10 +44,16 @@ class Tables:
         self._settings = settings
         self._session: Session | None = None
         self._prepared: dict[str, PreparedStatement] = {}
+        self._connected = asyncio.Event()
 
     async def connect(self, statements: Sequence[str]) -> None:
         """Connect and prepare, as often as it takes; run it as a task. Afterwards the driver reconnects by itself."""
         await retrying(lambda: asyncio.to_thread(self._connect, statements), (TablesUnavailable,))
+        self._connected.set()
+
+    async def connected(self) -> None:
+        """Until the first connection."""
+        await self._connected.wait()
 
     def _connect(self, statements: Sequence[str]) -> None:
         points = self._settings.contact_points()
@@ -85,7 +91,8 @@ class Tables:
         return self._prepared[cql].bind(values)
 
     async def read(self, cql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """All rows of one query, page by page. Raises TablesUnavailable."""
+        """All rows of one query, page by page; waits for the first connection. Raises TablesUnavailable."""
+        await self.connected()
         result = (await self.execute([self.bind(cql, values)]))[0]
         if isinstance(result, TablesUnavailable):
             raise result
