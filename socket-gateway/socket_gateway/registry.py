@@ -29,6 +29,12 @@ CHUNK: Final = 500
 """Scripts in one pipeline: Redis is never busy with us for more than a few milliseconds."""
 TROUBLE = (RedisError, OSError, asyncio.TimeoutError)
 
+BEAT: Final = """
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+return redis.call('ZADD', KEYS[1], now, ARGV[1])
+"""
+"""KEYS gateways; ARGV gateway id. By the clock of Redis, as the router reads it: nobody's wall clock counts."""
 ASSERT: Final = """
 redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2])
 return redis.call('HMGET', KEYS[2], 'epoch', 'voffset')
@@ -54,6 +60,7 @@ class Registry:
         self._interest = interest
         self._beat = beat
         self._sweep = sweep
+        self._beat_once = self._redis.register_script(BEAT)
         self._assert = self._redis.register_script(ASSERT)
         self._forget = self._redis.register_script(FORGET)
         self._run_id: str | None = None
@@ -97,7 +104,7 @@ class Registry:
         self._interest.lost()
 
     async def _heartbeat(self) -> None:
-        added = await self._redis.zadd(redis_keys.GATEWAYS, {self._id: int(time.time() * 1000)})
+        added = await self._beat_once(keys=[redis_keys.GATEWAYS], args=[self._id])
         self._seen = time.monotonic()
         if added and self._registered:
             self._lost("redis_lost_registration")
