@@ -45,9 +45,9 @@ STATEMENTS = (
     WRITE_ROOM,
 )  # fmt: skip
 
-_MIXED = 25
-"""Statements of different partitions that go together. One by one they cost the driver four times as much; a
-coordinator splits so few without harm."""
+_MIXED = 10
+"""Statements of different partitions that go together: what Cassandra takes without a warning. One by one they cost the
+driver four times as much; a coordinator splits so few without harm."""
 _ROWS = 100
 """Statements of one partition that go together."""
 
