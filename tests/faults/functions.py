@@ -42,8 +42,14 @@ class Functions:
         return {number: pid for (name, number), pid in running.items() if name == function}
 
     async def kill(self, function: str, number: int) -> None:
-        """kill -9 of one instance."""
-        os.kill((await self.processes(function))[number], signal.SIGKILL)
+        """kill -9 of one instance. Returns when Pulsar has started it again; it may not consume yet."""
+        victim = (await self.processes(function))[number]
+        os.kill(victim, signal.SIGKILL)
+
+        async def started_again() -> bool:
+            return (await self.processes(function)).get(number, victim) != victim
+
+        await until(f"{function}-{number} is started again", started_again, BACK_WITHIN)
 
     async def until_all_consume(self, function: str, count: int = 2) -> None:
         """Wait until so many instances have subscribed to every partition of the input."""

@@ -115,10 +115,18 @@ class Verdict:
         """The delay that this part of all deliveries (0 to 1) did not exceed."""
         return self.deliveries[min(int(len(self.deliveries) * part), len(self.deliveries) - 1)].delay
 
-    def __str__(self) -> str:
+    @property
+    def summary(self) -> str:
+        """What was found, how often; and the delays, as a slow median tells of a busy machine."""
         counts = Counter(finding.fault for finding in self.findings)
-        head = ", ".join(f"{count} {fault}" for fault, count in sorted(counts.items())) or "every promise was kept"
-        return "\n".join((head, *(f"  {finding}" for finding in self.findings[:20])))
+        found = ", ".join(f"{count} {fault}" for fault, count in sorted(counts.items())) or "every promise was kept"
+        delays = (
+            f"median delay {self.percentile(0.5):.3f} s, worst {self.worst:.3f} s" if self.deliveries else "silence"
+        )
+        return f"{found} ({delays})"
+
+    def __str__(self) -> str:
+        return "\n".join((self.summary, *(f"  {finding}" for finding in self.findings[:20])))
 
 
 def judge(journals: Sequence[Journal], stored: Mapping[str, StoredRoom], *, within: float | None = None) -> Verdict:
