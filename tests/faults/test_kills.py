@@ -19,9 +19,9 @@ TIMES = 10
 WITHIN = 1.0
 """Seconds from the moment a message was meant to be sent until every member has it."""
 WITHIN_AFTER_FLUSH = 3.0
-"""The same when Redis has lost everything. A gateway learns of it by its heartbeat, each 0.5 s; then all hundred clients
-are closed, come back, are checked against Cassandra, and read what they missed: that is bound by the processor, and on
-two cores that also run everything else took 2.0 to 2.8 s. Rebuilding the rooms is the least of it (0.02 to 0.6 s)."""
+"""The same when Redis has lost everything. A gateway learns of it by its heartbeat, each 0.5 s; then all hundred
+clients are closed, come back, are checked against Cassandra, and read what they missed: that is bound by the processor,
+and on two busy cores took 2.0 to 2.8 s. Rebuilding the rooms is the least of it (0.02 to 0.6 s)."""
 
 
 @pytest.mark.parametrize("function", ["chat-router", "message-store"])
