@@ -19,6 +19,8 @@ from tests.running_stack import Stack
 
 INPUTS = {"chat-router": topics.COMMANDS, "message-store": topics.EVENTS}
 """What each function reads; its subscription has the function's name."""
+CARELESS = "careless"
+"""Name of the function that stands in for one, and acks too early."""
 BACK_WITHIN = 90.0
 Json = dict[str, Any]
 
@@ -102,14 +104,19 @@ class Functions:
     async def _update(self, function: str, config: Json) -> None:
         old = set((await self.processes(function)).values())
         await self._put("PUT", function, config)
-        await self._until_replaced(function, old)
+        await self._until_gone(function, old)
+        await self.until_all_consume(function)
 
-    async def _until_replaced(self, function: str, old: set[int]) -> None:
+    async def _until_gone(self, function: str, old: set[int]) -> None:
         async def gone() -> bool:
             return not old & set((await self.processes(function)).values())
 
-        await until(f"{function} with its old config ends", gone, BACK_WITHIN)
-        await self.until_all_consume(function)
+        await until(f"the instances of {function} end", gone, BACK_WITHIN)
+
+    async def restarts(self, function: str) -> int:
+        """How often its instances have died and were started again, since the function was created or updated."""
+        status = (await self._http.get(f"{_path(function)}/status")).raise_for_status().json()
+        return sum(instance["status"]["numRestarts"] for instance in status["instances"])
 
     @asynccontextmanager
     async def acked_on_return(
@@ -117,23 +124,33 @@ class Functions:
     ) -> AsyncIterator[None]:
         """Run the function with what Pulsar does by default for a while: a message is acked when `process` returns.
 
-        Pulsar does not change the guarantees of a function that exists, so it is deleted and made anew, twice, from
-        `archive`, the zip. The subscription stays.
+        Pulsar does not change the guarantees of a function that exists: another one takes its place on the same
+        subscription, made from `archive`, the zip.
         """
-        before = await self.config(function)
-        settings = {**before["userConfig"], **changes}
-        careless = {**before, "processingGuarantees": "ATLEAST_ONCE", "autoAck": True, "userConfig": settings}
-        await self._replace(function, careless, archive)
+        config = await self.config(function)
+        settings = {**config["userConfig"], **changes}
+        careless = {**config, "processingGuarantees": "ATLEAST_ONCE", "autoAck": True, "userConfig": settings}
+        await self._stopped(function)
         try:
+            await self._put("POST", CARELESS, {**careless, "name": CARELESS}, archive)
+            await self.until_all_consume(function)
             yield
         finally:
-            await self._replace(function, before, archive)
+            await self._forget(CARELESS)
+            (await self._http.post(f"{_path(function)}/start")).raise_for_status()
+            await self._until_gone(CARELESS, set((await self.processes(CARELESS)).values()))
+            await self.until_all_consume(function)
 
-    async def _replace(self, function: str, config: Json, archive: bytes) -> None:
-        old = set((await self.processes(function)).values())
-        (await self._http.delete(_path(function))).raise_for_status()
-        await self._put("POST", function, config, archive)
-        await self._until_replaced(function, old)
+    async def _stopped(self, function: str) -> None:
+        (await self._http.post(f"{_path(function)}/stop")).raise_for_status()
+        await self._until_gone(function, set((await self.processes(function)).values()))
+
+    async def _forget(self, function: str) -> None:
+        """Delete a function and its package, which Pulsar leaves behind, and would trip over next time."""
+        await self._http.delete(_path(function))
+        packages = f"/admin/v3/packages/function/chat/core/{function}"
+        for version in (await self._http.get(packages)).json():
+            await self._http.delete(f"{packages}/{version}")
 
     async def _put(self, method: str, function: str, config: Json, archive: bytes | None = None) -> None:
         parts: dict[str, Any] = {"functionConfig": (None, json.dumps(config), "application/json")}
