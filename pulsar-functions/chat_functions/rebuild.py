@@ -40,12 +40,15 @@ READ_LAST = (
     "SELECT offset, sender, key, text, time, reply_to, mentions, meta FROM messages"
     " WHERE room_id = ? AND bucket = ? AND seq = ?"
 )
-STATEMENTS = (READ_HEAD, READ_ROOM, READ_MEMBERS, READ_MARK, READ_LAST)
+READ_LOG = "SELECT offset, event FROM room_log WHERE room_id = ? AND bucket = ? AND offset > ? AND offset <= ?"
+STATEMENTS = (READ_HEAD, READ_ROOM, READ_MEMBERS, READ_MARK, READ_LAST, READ_LOG)
 
 LOOK_UP = 24 * 3600 * 1000
 """ms after a rebuild in which every unseen idempotency key is looked up in Cassandra, if the room has any."""
 ABSENT = 60 * 1000
 """ms for which it is remembered that a room does not exist."""
+RECENT = 100
+"""Events that a rebuilt room starts with, so that gateways catch up and nobody need come back."""
 _MEMBERS_AT_ONCE = 500
 
 
@@ -57,6 +60,7 @@ class _Stored:
     facts: dict[str, str] | None
     members: list[tuple[UserId, Membership]]
     last: bytes | None
+    recent: list[str]
 
 
 class Rebuild:
@@ -97,10 +101,21 @@ class Rebuild:
     async def _read(self, room: RoomId, head: tuple[int, int, int]) -> _Stored:
         facts = await self._tables.read(READ_ROOM, [uuid.UUID(room)])
         if not facts or facts[0][0] is None:
-            return _Stored(head, None, [], None)
+            return _Stored(head, None, [], None, [])
         named = dict(zip(("kind", "name", "topic"), facts[0], strict=True))
         known = {field: value for field, value in named.items() if value is not None}
-        return _Stored(head, known, await self._members(room), await self._last(room, head))
+        return _Stored(
+            head, known, await self._members(room), await self._last(room, head), await self._recent(room, head[0])
+        )
+
+    async def _recent(self, room: RoomId, offset: int) -> list[str]:
+        """The last events of the log up to the head, without a hole; the log forgets old ones."""
+        after = max(0, offset - RECENT)
+        rows: list[tuple[Any, ...]] = []
+        for bucket in range((after + 1) // BUCKET, offset // BUCKET + 1):
+            rows += await self._tables.read(READ_LOG, [uuid.UUID(room), bucket, after, offset])
+        dense = [event for place, (number, event) in enumerate(rows) if number == offset - len(rows) + 1 + place]
+        return dense if len(dense) == len(rows) else []
 
     async def _members(self, room: RoomId) -> list[tuple[UserId, Membership]]:
         rows = await self._tables.read(READ_MEMBERS, [uuid.UUID(room)])
@@ -139,6 +154,7 @@ class Rebuild:
         # A room without any event has no key that Cassandra could know: without this, each new room asks for a day.
         look_up_until = _now() + LOOK_UP if offset else 0
         args: list[str | int | bytes] = [run_id, epoch, offset, seq, state, look_up_until, ttl]
+        args += [len(stored.recent), *stored.recent]
         for field, value in (stored.facts or {}).items():
             args += [field, value]
         if stored.last is not None:

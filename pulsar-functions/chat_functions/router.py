@@ -252,7 +252,7 @@ class ChatRouter:
         if not works:
             return []
         told = [work for work in works if work.numbered.epoch]  # the others are answers out of Cassandra
-        live, *answers = await retrying(
+        *answers, live = await retrying(
             lambda: self._redis.execute(lambda pipe, run_id: self._queue_commits(pipe, run_id, told)),
             (RedisUnavailable,),
         )
@@ -266,9 +266,10 @@ class ChatRouter:
         return [(work, interested.get(id(work), ())) for work in self._put_back(works, failed)]
 
     def _queue_commits(self, pipe: Pipeline, run_id: str, works: Sequence[Work]) -> None:
-        call(pipe, LIVE_GATEWAYS, [redis_keys.GATEWAYS], [self._settings.gateway_age])
         for work in works:
             queue_commit(pipe, run_id, stages.commit(work), self._settings.recent_events)
+        # Last: a gateway registers before it writes interest, so whose interest a commit has seen is found here.
+        call(pipe, LIVE_GATEWAYS, [redis_keys.GATEWAYS], [self._settings.gateway_age])
 
 
 def _check_keyed(work: Work) -> None:

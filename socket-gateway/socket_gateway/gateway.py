@@ -17,16 +17,16 @@ from pulsar_data.deliveries import Delivery, Item, Publication, RoomEntered
 from pulsar_data.errors import Disconnect, ErrorCode
 from pulsar_data.queries import Query
 from pulsar_data.tokens import SessionsRevoked
-from socket_gateway import protocol
-from socket_gateway.backlog import Backlog, Kept
+from socket_gateway.backlog import Backlog
 from socket_gateway.broker import Broker
 from socket_gateway.connection import Connection
 from socket_gateway.interest import Interest
+from socket_gateway.pushes import kept
 from socket_gateway.registry import Registry
 from socket_gateway.requests import OnAnswer, Requests
 from socket_gateway.settings import Settings
 from socket_gateway.tokens import KeyFile, Tokens
-from socket_gateway.wire import Writer, text_frame
+from socket_gateway.wire import Writer
 
 log = structlog.get_logger()
 
@@ -40,7 +40,7 @@ class Gateway:
         self.id = f"gw-{secrets.token_hex(8)}"
         self.requests = Requests(self._loop)
         self.backlog = Backlog(self.limits.backlog)
-        self.interest = Interest(self.backlog)
+        self.interest = Interest(self.backlog, self._rejoin)
         self.hub = self.interest.hub
         self.tokens = Tokens(KeyFile(settings.jwks_file), issuer=settings.issuer, audience=settings.audience)
         self._broker = Broker(settings, self.id, self._deliver, self._revoke)
@@ -129,7 +129,7 @@ class Gateway:
         try:
             match item:
                 case Publication():
-                    self._publish(item)
+                    self.hub.publish(item.event.room, kept(item.event, item.client))
                 case RoomEntered():
                     self._enter(item)
                 case _:
@@ -137,16 +137,20 @@ class Gateway:
         except Exception:  # the edge of the process: one bad item must not stop the others
             log.exception("delivery_failed", item=item.type)
 
-    def _publish(self, item: Publication) -> None:
-        event = item.event
-        pub = protocol.publication(event, item.client)
-        frame = text_frame(protocol.pub_push(protocol.room_channel(event.room), pub))
-        self.hub.publish(event.room, Kept(event.epoch, event.offset, frame))
-
     def _enter(self, item: RoomEntered) -> None:
         self.hub.enter(item)
         if item.room in self.hub.rooms():
             self.interest.want(item.room)
+
+    def _rejoin(self) -> None:
+        """Redis has lost its data. Rooms go on, but that somebody entered one may have been lost with it.
+
+        So everybody here opens a session again, in no hurry: all at once would be a storm just when all is rebuilt.
+        """
+        doomed = list(self._connections)
+        pause = self.limits.rejoin / max(1, len(doomed))
+        for count, connection in enumerate(doomed, start=1):
+            self.later(count * pause, connection.close, Disconnect.INSUFFICIENT_STATE)
 
     def _revoke(self, payload: bytes) -> None:
         try:

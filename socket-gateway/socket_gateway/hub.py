@@ -1,21 +1,26 @@
 """Who is here: connections by user and by room, how far each room has come, and the fan-out.
 
 Every room is delivered to every member here in one order without holes. `Room.offset` is the last number pushed: a
-lower one is a repeat and dropped, the next one is pushed, anything else means that something is missing and every
-member must come back and recover (3010). Nothing here waits or knows Pulsar, Redis or WebSockets.
+lower one is a repeat and dropped, the next one is pushed. Anything else means that something is missing: it is held
+until what lies between has been read from Redis (`catch_up`), and if that is not there, every member must come back and
+recover (3010). Numbers are dense over all epochs, so a later epoch that goes on where we are misses nothing.
+Nothing here waits or knows Pulsar, Redis or WebSockets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from pulsar_data.deliveries import RoomEntered
 from pulsar_data.errors import Disconnect
 from pulsar_data.model import RoomId, UserId
 from pulsar_data.tokens import SessionsRevoked
 from socket_gateway.backlog import Backlog, Kept
+
+HELD: Final = 1000
+"""Publications of one room that wait for a missing one; one more sends the room's members back."""
 
 
 class Member(Protocol):
@@ -48,15 +53,22 @@ class Idle(Protocol):
     def user_idle(self, user: UserId) -> None:
         """The user is not here."""
 
+    def room_behind(self, room: RoomId) -> None:
+        """A publication is missing: `catch_up` must be called for the room."""
+
 
 @dataclass(slots=True)
 class Room:
-    """A room with members here. `ahead`: members that know more than was pushed here yet, and how far they are."""
+    """A room with members here, and the epoch and offset last pushed.
+
+    `ahead`: members that know more than was pushed here yet, and how far they are. `held`: publications behind a hole.
+    """
 
     epoch: int
     offset: int
     members: dict[Member, None] = field(default_factory=dict)
     ahead: dict[Member, int] = field(default_factory=dict)
+    held: list[Kept] = field(default_factory=list)
 
 
 class Hub:
@@ -101,20 +113,22 @@ class Hub:
     def join(self, member: Member, room: RoomId, epoch: int, offset: int) -> list[bytes] | None:
         """A member is at this position of a room. Returns the frames that it must get at once, in order.
 
-        None: what lies between its position and ours is not whole, or of another epoch; it must come back (3010).
+        None: what lies between its position and ours is not whole, or of an earlier epoch; it must come back (3010).
         """
         frames = self._missed(room, epoch, offset)
         if frames is None:
             return None
         last = offset + len(frames)
         here = self._rooms.get(room)
-        if here is not None and here.epoch < epoch:
-            self._fail(here)
+        if here is not None and here.epoch < epoch and last < here.offset:
+            self._fail(here)  # its rebuild knows less than was pushed here
             here = None
         if here is None:
             here = self._rooms[room] = Room(epoch, last)
         if here.epoch > epoch or here.offset > last:
             return None
+        if here.offset == last:
+            here.epoch = epoch
         here.members[member] = None
         if last > here.offset:
             here.ahead[member] = last
@@ -124,11 +138,10 @@ class Hub:
         frames: list[bytes] = []
         for kept in self._backlog.since(room, epoch, offset):
             expected = offset + len(frames) + 1
-            if kept.epoch == epoch and kept.offset < expected:
-                continue  # delivered twice
-            if kept.epoch != epoch or kept.offset > expected:
+            if kept.offset > expected or (kept.epoch != epoch and kept.offset < expected):
                 return None
-            frames.append(kept.frame)
+            if kept.offset == expected:  # a lower one was delivered twice
+                frames.append(kept.frame)
         return frames
 
     def leave(self, member: Member, room: RoomId) -> None:
@@ -148,11 +161,42 @@ class Hub:
         here = self._rooms.get(room)
         if here is None:
             self._idle.room_idle(room)
-        elif kept.epoch > here.epoch or (kept.epoch == here.epoch and kept.offset > here.offset + 1):
+        elif not self._pass(here, kept):
+            self._hold(room, here, kept)
+
+    def catch_up(self, room: RoomId, epoch: int, offset: int, missed: Sequence[Kept]) -> bool:
+        """What Redis has of a room: its visible head, and the publications up to it that were missing here, in order.
+
+        Returns whether the room is as far as that head now. If something was held and cannot go on, members go.
+        """
+        here = self._rooms.get(room)
+        if here is None:
+            return True
+        held, here.held = here.held, []
+        whole = all(self._pass(here, kept) for kept in (*missed, *held))
+        if not whole or (epoch > here.epoch and offset < here.offset):
             self._fail(here)
-        elif kept.epoch == here.epoch and kept.offset == here.offset + 1:
-            here.offset = kept.offset
+        elif offset == here.offset:
+            here.epoch = max(here.epoch, epoch)
+        return here.offset >= offset
+
+    def _pass(self, here: Room, kept: Kept) -> bool:
+        """Push the next one, drop a repeat or what is void; False if something before it is missing."""
+        if kept.epoch < here.epoch:
+            return True
+        if kept.offset == here.offset + 1:
+            here.epoch, here.offset = kept.epoch, kept.offset
             self._fan_out(here, kept)
+        elif kept.epoch > here.epoch and kept.offset <= here.offset:
+            self._fail(here)  # its rebuild knew less than was pushed here
+        return kept.offset <= here.offset
+
+    def _hold(self, room: RoomId, here: Room, kept: Kept) -> None:
+        here.held.append(kept)
+        if len(here.held) > HELD:
+            self._fail(here)
+        elif len(here.held) == 1:
+            self._idle.room_behind(room)
 
     def _fan_out(self, here: Room, kept: Kept) -> None:
         for member in self._behind(here, kept.offset) if here.ahead else list(here.members):
@@ -186,12 +230,6 @@ class Hub:
         here = self._rooms.get(room)
         if here is not None:
             self._fail(here)
-
-    def fail_all(self) -> None:
-        """Everybody must come back, and openings on their way must be tried again."""
-        self._backlog.fail_all()
-        for member in self.members():
-            member.close(Disconnect.INSUFFICIENT_STATE)
 
     def _fail(self, here: Room) -> None:
         for member in list(here.members):

@@ -7,28 +7,40 @@ ended; and only up to the token that was the highest then, so that a younger ope
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from pulsar_data.model import RoomId, UserId
-from socket_gateway.backlog import Backlog
+from socket_gateway.backlog import Backlog, Kept
 from socket_gateway.hub import Hub
 
 BATCH: Final = 5000
 Key = TypeVar("Key", RoomId, UserId)
-Position = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class RedisHead:
+    """How far a room is in Redis, and what of it was missing here, in order; empty if Redis does not have it all."""
+
+    room: RoomId
+    epoch: int
+    offset: int
+    missed: Sequence[Kept] = ()
 
 
 class Interest:
     """The hub tells what became idle, the registry asks what to do. One thread: the event loop's."""
 
-    def __init__(self, backlog: Backlog) -> None:
+    def __init__(self, backlog: Backlog, on_loss: Callable[[], None] = lambda: None) -> None:
+        """`on_loss` is called when Redis has lost its data."""
         self._backlog = backlog
+        self._on_loss = on_loss
         self.hub: Hub = Hub(backlog, self)
         self._idle_rooms: dict[RoomId, int] = {}
         self._idle_users: dict[UserId, int] = {}
         self._wanted: dict[RoomId, None] = {}
-        self._behind: dict[RoomId, Position] = {}
+        self._behind: dict[RoomId, int] = {}
         self._wake = asyncio.Event()
 
     @property
@@ -44,14 +56,18 @@ class Interest:
         """See hub.Idle."""
         self._idle_users[user] = self._backlog.token
 
+    def room_behind(self, room: RoomId) -> None:
+        """See hub.Idle."""
+        self.want(room)
+
     def left_unopened(self, room: RoomId) -> None:
         """An opening of a room is over; archive may have noted our interest although nobody joined."""
         if room not in self.hub.rooms():
             self.room_idle(room)
 
-    def want(self, room: RoomId) -> None:
-        """Write our interest in a room at once: the router's own note of it may have been removed meanwhile."""
-        self._wanted[room] = None
+    def want(self, *rooms: RoomId) -> None:
+        """Write our interest in rooms at once, and catch up: the router's note of it may have been removed."""
+        self._wanted.update(dict.fromkeys(rooms))
         self._wake.set()
 
     async def wait(self, timeout: float) -> None:
@@ -63,9 +79,13 @@ class Interest:
         self._wake.clear()
 
     def wanted(self) -> list[RoomId]:
-        """Rooms to write interest for now."""
+        """Rooms to write interest for now. What that fails for must be put back."""
         rooms, self._wanted = self._wanted, {}
         return [room for room in rooms if room in self.hub.rooms()]
+
+    def put_back(self, rooms: Iterable[RoomId]) -> None:
+        """They are still wanted."""
+        self._wanted.update(dict.fromkeys(rooms))
 
     def unneeded(self) -> tuple[list[tuple[RoomId, int]], list[tuple[UserId, int]]]:
         """Rooms and users to remove interest for, each with the highest token that may be removed."""
@@ -84,23 +104,25 @@ class Interest:
         """Rooms with members here."""
         return list(self.hub.rooms())
 
-    def compare(self, heads: Iterable[tuple[RoomId, int, int]]) -> None:
-        """Visible heads (room, epoch, offset) from Redis against what was pushed here.
+    def compare(self, heads: Iterable[RedisHead]) -> None:
+        """Visible heads in Redis against what was pushed here. What is missing here is pushed, where Redis has it.
 
-        Behind twice running: the last event was lost, which leaves no hole to see. A higher epoch: the room was
-        rebuilt. Either way its members must come back.
+        So a *last* event that was lost, which leaves no hole to see, comes after all. A room that cannot be caught up
+        with is behind what Redis keeps: if it is so twice running, its members must come back.
         """
-        for room, epoch, offset in heads:
-            here = self.hub.rooms().get(room)
-            before = self._behind.pop(room, None)
-            if here is None or (here.epoch, here.offset) >= (epoch, offset):
+        for head in heads:
+            before = self._behind.pop(head.room, None)
+            if self.hub.catch_up(head.room, head.epoch, head.offset, head.missed):
                 continue
-            if epoch > here.epoch or (before is not None and (here.epoch, here.offset) < before):
-                self.hub.fail(room)
+            here = self.hub.rooms().get(head.room)
+            if here is not None and before is not None and here.offset < before:
+                self.hub.fail(head.room)
             else:
-                self._behind[room] = (epoch, offset)
+                self._behind[head.room] = head.offset
 
     def lost(self) -> None:
-        """Redis has lost its data: everybody must come back."""
+        """Redis has lost its data: write our interest again at once, and catch up. Openings must be tried again."""
         self._behind.clear()
-        self.hub.fail_all()
+        self._backlog.fail_all()
+        self.want(*self.hub.rooms())
+        self._on_loss()

@@ -1,7 +1,7 @@
 """Redis: this gateway's heartbeat, and its interest in rooms and users.
 
 Redis may lose everything at any time. The signs are a heartbeat that is new although it was there, and another
-`run_id` behind a new connection; then `lost` is called, everybody reconnects and the normal path writes it all again.
+`run_id` behind a new connection. Then interest is written again at once, and rooms catch up with what they missed.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.exceptions import RedisError
 
 from pulsar_data import redis_keys
+from pulsar_data.events import ROOM_EVENT
 from pulsar_data.model import RoomId
-from socket_gateway.interest import Interest
+from socket_gateway.interest import Interest, RedisHead
+from socket_gateway.pushes import kept
 
 log = structlog.get_logger()
 
@@ -37,9 +39,17 @@ return redis.call('ZADD', KEYS[1], now, ARGV[1])
 """KEYS gateways; ARGV gateway id. By the clock of Redis, as the router reads it: nobody's wall clock counts."""
 ASSERT: Final = """
 redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2])
-return redis.call('HMGET', KEYS[2], 'epoch', 'voffset')
+local head = redis.call('HMGET', KEYS[2], 'epoch', 'voffset')
+if not head[2] then return {0, 0} end
+local missed = tonumber(head[2]) - tonumber(ARGV[3])
+if missed > 0 and missed <= redis.call('LLEN', KEYS[3]) then
+  for _, event in ipairs(redis.call('LRANGE', KEYS[3], -missed, -1)) do table.insert(head, event) end
+end
+return head
 """
-"""KEYS interest, head; ARGV gateway id, token. Returns the room's epoch and visible offset."""
+"""KEYS interest, head, recent; ARGV gateway id, token, the offset that was pushed last.
+
+Returns the room's epoch, visible offset, and the events between, all or none; zeros for a room that is lost."""
 FORGET: Final = """
 local token = redis.call('HGET', KEYS[1], ARGV[1])
 if token and tonumber(token) <= tonumber(ARGV[2]) then return redis.call('HDEL', KEYS[1], ARGV[1]) end
@@ -112,8 +122,12 @@ class Registry:
 
     async def _settle(self) -> None:
         wanted = self._interest.wanted()
-        for chunk in _chunks(wanted):
-            await self._positions(chunk)
+        try:
+            for chunk in _chunks(wanted):
+                self._interest.compare(await self._heads(chunk))
+        except TROUBLE:
+            self._interest.put_back(wanted)  # for the next beat
+            raise
         rooms, users = self._interest.unneeded()
         keys = [(redis_keys.interest(room), token) for room, token in rooms]
         keys += [(redis_keys.user_gateways(user), token) for user, token in users]
@@ -123,17 +137,19 @@ class Registry:
                     await self._forget(keys=[key], args=[self._id, token], client=pipe)
                 await pipe.execute()
 
-    async def _positions(self, rooms: Sequence[RoomId]) -> list[tuple[RoomId, int, int]]:
+    async def _heads(self, rooms: Sequence[RoomId]) -> list[RedisHead]:
         async with self._redis.pipeline(transaction=False) as pipe:
             for room in rooms:
-                keys = [redis_keys.interest(room), redis_keys.head(room)]
-                await self._assert(keys=keys, args=[self._id, self._interest.token], client=pipe)
-            heads = await pipe.execute()
-        return [(room, int(e), int(o)) for room, (e, o) in zip(rooms, heads, strict=True) if e and o]
+                here = self._interest.hub.rooms().get(room)
+                keys = [redis_keys.interest(room), redis_keys.head(room), redis_keys.recent(room)]
+                args: list[str | int] = [self._id, self._interest.token, here.offset if here else 0]
+                await self._assert(keys=keys, args=args, client=pipe)
+            answers = await pipe.execute()
+        return [_head(room, answer) for room, answer in zip(rooms, answers, strict=True)]
 
     async def _compare(self) -> None:
         for chunk in _chunks(self._interest.held()):
-            self._interest.compare(await self._positions(chunk))
+            self._interest.compare(await self._heads(chunk))
 
     async def close(self) -> None:
         """Deregister, as far as Redis lets us; a dead gateway is recognised by its age anyway."""
@@ -143,6 +159,11 @@ class Registry:
     async def _leave(self) -> None:
         await self._settle()
         await self._redis.zrem(redis_keys.GATEWAYS, self._id)
+
+
+def _head(room: RoomId, answer: Sequence[bytes]) -> RedisHead:
+    epoch, offset, *events = answer
+    return RedisHead(room, int(epoch), int(offset), [kept(ROOM_EVENT.validate_json(event)) for event in events])
 
 
 def _chunks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:

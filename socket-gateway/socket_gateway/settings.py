@@ -35,8 +35,11 @@ class Limits:
     """Unanswered commands of one connection; one more is too many requests (111)."""
     backlog: int = 20_000
     """Publications kept for openings under way; more fails the oldest of them."""
-    heartbeat: float = 0.5
+    heartbeat: float = 0.25
+    """So soon a gateway sees that Redis has lost its data; a beat is one small call."""
     sweep: float = 5.0
+    rejoin: float = 30.0
+    """Over how long sockets are closed (3010) when Redis has lost its data."""
     drain: float = 3.0
     """Over how long the closes of a shutdown are spread, so that clients do not all come back at once."""
 

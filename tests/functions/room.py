@@ -78,7 +78,7 @@ class Room:
         prepared = f"{redis_keys.members(self.id)}:{epoch}"
         keys = [redis_keys.head(self.id), redis_keys.members(self.id), prepared, redis_keys.recent(self.id)]
         pairs = [part for pair in ({"kind": "group"} | facts).items() for part in pair]
-        args: list[str | int] = [epoch, offset, seq, state, look_up_until, "", *pairs]
+        args: list[str | int] = [epoch, offset, seq, state, look_up_until, "", 0, *pairs]
         await self.link.execute(lambda pipe, _: pipe.hset(prepared, self.owner, member("owner").to_json()))
         return bool((await self.link.execute(lambda pipe, run: call(pipe, SEED, keys, [run, *args])))[0])
 

@@ -113,7 +113,7 @@ async def test_centrifuge_python_comes_back_and_misses_nothing(stack: Any, jwks:
     """A gateway drains with 3001; the client reconnects to it by itself and recovers what was said meanwhile."""
     ada, grace, _ = people
     async with (
-        running(stack, jwks, Limits(drain=0.1)) as gateway,
+        running(stack, jwks, Limits(drain=0.1, rejoin=0.01)) as gateway,
         session(stack.gateways[1], ada.token) as (wire, _),
         _client(gateway.url, grace.token) as (_, ears),
     ):
@@ -160,7 +160,7 @@ async def test_centrifuge_js_connects_talks_and_comes_back(
     """From Node: snapshot, rpc, receive, a close with 3010, reconnect, recovery in order."""
     ada, grace, _ = people
     async with (
-        running(stack, jwks, Limits(drain=0.1)) as gateway,
+        running(stack, jwks, Limits(drain=0.1, rejoin=0.01)) as gateway,
         session(stack.gateways[1], ada.token) as (wire, _),
     ):
         room = await make_room(wire, grace)

@@ -15,7 +15,7 @@ from pulsar_data.model import RoomId, UserId
 from pulsar_data.rooms import Head, RoomSummary
 from pulsar_data.tokens import SessionsRevoked
 from socket_gateway.backlog import Backlog, Kept
-from socket_gateway.interest import Interest
+from socket_gateway.interest import Interest, RedisHead
 
 ROOM = RoomId(str(uuid.uuid4()))
 
@@ -69,27 +69,39 @@ def fresh(limit: int = 10_000) -> tuple[Backlog, Interest]:
 
 
 class Openings(RuleBasedStateMachine):
-    """A router, an archive and a gateway's topic that deliver in any order they could; clients come and go."""
+    """A router, an archive, a Redis and a gateway's topic that deliver in any order they could; clients come and go.
+
+    Publications are lost and doubled, Redis forgets everything and the room is rebuilt under a later epoch: nobody is
+    sent away for it, and in the end everybody has everything. Only an answer of an earlier epoch is no good.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.backlog, self.interest = fresh()
+        self.epoch = 1
         self.head = 1
         self.noted: int | None = None
         """The gateway's interest as Redis has it: a token."""
-        self.topic: deque[int] = deque()
+        self.forgot = False
+        """Redis lost its data, and the gateway does not know yet."""
+        self.topic: deque[Kept] = deque()
         self.begun: list[Client] = []
-        self.read: list[tuple[Client, int]] = []
+        self.read: list[tuple[Client, int, int]] = []
         self.open: list[Client] = []
-        self.lost = False
 
     @rule()
     def begin(self) -> None:
         """A client connects."""
         client = Client(self.interest)
-        client.token = self.backlog.begin(lambda: None)
+        client.token = self.backlog.begin(lambda: self._fail(client))
         self.interest.hub.add(client)
         self.begun.append(client)
+
+    def _fail(self, client: Client) -> None:
+        """Its opening must be tried again."""
+        self.begun = [other for other in self.begun if other is not client]
+        self.read = [answer for answer in self.read if answer[0] is not client]
+        self.interest.hub.remove(client, [])
 
     @precondition(lambda self: self.begun)
     @rule(pick=st.integers(min_value=0))
@@ -97,15 +109,17 @@ class Openings(RuleBasedStateMachine):
         """Archive notes interest, then reads the visible head."""
         client = self.begun.pop(pick % len(self.begun))
         self.noted = max(self.noted or 0, client.token)
-        self.read.append((client, self.head))
+        self.read.append((client, self.epoch, self.head))
 
     @precondition(lambda self: self.read)
     @rule(pick=st.integers(min_value=0))
     def answer(self, pick: int) -> None:
         """Archive's answer arrives, before or after publications of the same time."""
-        client, offset = self.read.pop(pick % len(self.read))
-        if client.join(1, offset):
+        client, epoch, offset = self.read.pop(pick % len(self.read))
+        if client.join(epoch, offset):
             self.open.append(client)
+        else:
+            assert epoch < self.epoch or self.head > offset, "sent away without a reason"
         self.backlog.end(client.token)
 
     @rule()
@@ -113,22 +127,27 @@ class Openings(RuleBasedStateMachine):
         """The router commits an event and tells the gateway, if that is interested."""
         self.head += 1
         if self.noted is not None:
-            self.topic.append(self.head)
+            self.topic.append(publication(self.head, self.epoch))
 
     @precondition(lambda self: self.topic)
     @rule(twice=st.booleans())
     def deliver(self, twice: bool) -> None:
         """The next publication arrives; sometimes the broker delivers it again."""
-        offset = self.topic.popleft()
+        kept = self.topic.popleft()
         for _ in range(1 + twice):
-            self.interest.hub.publish(ROOM, publication(offset))
+            self.interest.hub.publish(ROOM, kept)
 
     @precondition(lambda self: self.topic)
     @rule()
     def lose(self) -> None:
         """A publication vanishes."""
         self.topic.popleft()
-        self.lost = True
+
+    @rule()
+    def forget(self) -> None:
+        """Redis loses everything; the room is rebuilt under a later epoch, numbers dense, with its recent events."""
+        self.noted, self.forgot = None, True
+        self.epoch += 1
 
     @precondition(lambda self: self.open)
     @rule(pick=st.integers(min_value=0))
@@ -139,10 +158,24 @@ class Openings(RuleBasedStateMachine):
 
     @rule()
     def beat(self) -> None:
-        """The registry removes interest that is not needed."""
+        """The registry sees a loss, writes what is wanted, removes what is not needed."""
+        if self.forgot:
+            self.forgot = False
+            self.interest.lost()
+        if self.interest.wanted():
+            self.sweep()
         for _, token in self.interest.unneeded()[0]:
             if self.noted is not None and self.noted <= token:
                 self.noted = None
+
+    @rule()
+    def sweep(self) -> None:
+        """The registry asserts interest in the room and catches up."""
+        here = self.interest.hub.rooms().get(ROOM)
+        if here is not None and not self.forgot:
+            self.noted = self.interest.token if self.noted is None else self.noted
+            missed = [publication(offset, self.epoch) for offset in range(here.offset + 1, self.head + 1)]
+            self.interest.compare([RedisHead(ROOM, self.epoch, self.head, missed)])
 
     @invariant()
     def nobody_has_a_hole_or_a_double(self) -> None:
@@ -152,46 +185,69 @@ class Openings(RuleBasedStateMachine):
             assert client.got == list(range(client.start + 1, client.start + 1 + len(client.got)))
 
     @invariant()
-    def nobody_is_sent_away_without_a_loss(self) -> None:
-        """3010 is for lost publications only."""
-        assert self.lost or all(client.closed is None for client in self.open)
+    def nobody_is_sent_away(self) -> None:
+        """Whatever was lost is caught up with."""
+        assert all(client.closed is None for client in self.open)
 
     def teardown(self) -> None:
-        """In the end, whoever is still open has everything."""
+        """In the end everybody has everything."""
         while self.topic:
             self.deliver(twice=False)
+        self.beat()
+        self.sweep()
         for client in self.open:
-            if client.closed is None and not self.lost:
-                assert client.start is not None
-                assert client.start + len(client.got) == self.head
+            assert client.start is not None
+            assert client.start + len(client.got) == self.head
 
 
 Openings.TestCase.settings = settings(
-    max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=200, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 TestOpenings = Openings.TestCase
 
 
-def test_a_hole_sends_every_member_back() -> None:
-    """A publication that is not the next one closes the room's members with 3010."""
+def test_a_hole_is_filled_from_redis() -> None:
+    """A publication that is not the next one waits until what is missing has been read."""
+    _, interest = fresh()
+    client = Client(interest)
+    assert client.join(1, 5)
+    interest.hub.publish(ROOM, publication(7))
+    interest.hub.publish(ROOM, publication(8))
+    assert (client.got, client.closed) == ([], None)
+    assert interest.wanted() == [ROOM]
+    interest.compare([RedisHead(ROOM, 1, 7, [publication(6), publication(7)])])
+    assert client.got == [6, 7, 8]
+
+
+def test_a_hole_that_redis_cannot_fill_sends_every_member_back() -> None:
+    """The room's members are closed with 3010."""
     _, interest = fresh()
     one, two = Client(interest), Client(interest)
     assert one.join(1, 5)
     assert two.join(1, 5)
     interest.hub.publish(ROOM, publication(7))
+    interest.compare([RedisHead(ROOM, 0, 0)])
     assert one.closed is two.closed is Disconnect.INSUFFICIENT_STATE
     assert not interest.hub.rooms()
 
 
-def test_a_later_epoch_sends_members_back_and_an_earlier_one_is_dropped() -> None:
-    """After a rebuild clients must reload; what a slow router still sends of before is void."""
+def test_a_later_epoch_goes_on_and_an_earlier_one_is_void() -> None:
+    """Numbers are dense over a rebuild; what a slow router still sends of before counts for nothing."""
     _, interest = fresh()
     client = Client(interest)
     assert client.join(2, 5)
     interest.hub.publish(ROOM, publication(6, epoch=1))
     assert client.got == []
-    assert client.closed is None
     interest.hub.publish(ROOM, publication(6, epoch=3))
+    assert (client.got, client.closed) == ([6], None)
+
+
+def test_a_later_epoch_that_knows_less_than_was_pushed_sends_members_back() -> None:
+    """It must never happen; if it does, clients reload."""
+    _, interest = fresh()
+    client = Client(interest)
+    assert client.join(2, 5)
+    interest.hub.publish(ROOM, publication(4, epoch=3))
     assert client.closed is Disconnect.INSUFFICIENT_STATE
 
 
@@ -248,14 +304,24 @@ def test_revocation_closes_the_session_meant_and_no_other() -> None:
 
 
 def test_a_room_that_stays_behind_its_head_is_sent_back() -> None:
-    """The last event of a room was lost: no hole shows it, but two sweeps in a row do."""
+    """It is so far behind that Redis does not have what it misses: two sweeps in a row say so."""
     _, interest = fresh()
     client = Client(interest)
     assert client.join(1, 5)
-    interest.compare([(ROOM, 1, 6)])
+    interest.compare([RedisHead(ROOM, 1, 600)])
     assert client.closed is None
-    interest.compare([(ROOM, 1, 6)])
+    interest.compare([RedisHead(ROOM, 1, 601)])
     assert client.closed is Disconnect.INSUFFICIENT_STATE
+
+
+def test_a_lost_last_event_comes_with_the_next_sweep() -> None:
+    """No hole shows it, but the visible head does."""
+    _, interest = fresh()
+    client = Client(interest)
+    assert client.join(1, 5)
+    interest.compare([RedisHead(ROOM, 1, 6, [publication(6)])])
+    interest.hub.publish(ROOM, publication(6))
+    assert (client.got, client.closed) == ([6], None)
 
 
 def test_a_room_that_catches_up_between_sweeps_stays() -> None:
@@ -263,9 +329,9 @@ def test_a_room_that_catches_up_between_sweeps_stays() -> None:
     _, interest = fresh()
     client = Client(interest)
     assert client.join(1, 5)
-    interest.compare([(ROOM, 1, 6)])
+    interest.compare([RedisHead(ROOM, 1, 6)])
     interest.hub.publish(ROOM, publication(6))
-    interest.compare([(ROOM, 1, 7)])
+    interest.compare([RedisHead(ROOM, 1, 7)])
     assert client.closed is None
     assert client.got == [6]
 

@@ -31,7 +31,7 @@ People = tuple[Person, Person, Person]
 @pytest.fixture
 async def gateway(stack: Any, jwks: Path) -> AsyncIterator[Running]:
     """One that sweeps often."""
-    async with running(stack, jwks, Limits(sweep=0.5, drain=0.1)) as gateway:
+    async with running(stack, jwks, Limits(sweep=0.5, drain=0.1, rejoin=3.0)) as gateway:
         yield gateway
 
 
@@ -67,7 +67,7 @@ async def _eventually(condition: Callable[[], bool]) -> None:
 
 
 async def test_a_hole_in_the_deliveries_sends_the_members_back(stack: Any, gateway: Running, people: People) -> None:
-    """A publication that skips a number: 3010, and the next connect recovers."""
+    """A publication that skips a number which Redis does not have either: 3010, and the next connect recovers."""
     async with session(gateway.url, people[0].token) as (wire, _):
         room = await make_room(wire)
         at = await say(wire, room)
@@ -92,14 +92,32 @@ async def test_unreadable_deliveries_are_passed_over(stack: Any, gateway: Runnin
 
 
 async def test_a_lost_last_event_is_noticed(redis: Redis, gateway: Running, people: People) -> None:
-    """The visible head runs ahead of what was delivered, for two sweeps: 3010."""
+    """A publication that never arrived, with none behind it, is pushed at the next sweep."""
     async with session(gateway.url, people[0].token) as (wire, _):
         room = await make_room(wire)
-        redis.hincrby(f"room:{{{room}}}:head", "voffset", 1)
+        at = await say(wire, room)
+        await wire.heard(room, 1)
+        head = f"room:{{{room}}}:head"
+        lost = _event(room, people[0].id, at["offset"] + 1, int(redis.hget(head, "epoch") or 0))
+        with redis.pipeline() as pipe:
+            pipe.rpush(f"room:{{{room}}}:recent", lost.to_json())
+            pipe.hset(head, mapping={"voffset": lost.offset, "offset": lost.offset, "vseq": lost.seq, "seq": lost.seq})
+            pipe.execute()
+        await wire.heard(room, 2)
+        assert wire.offsets(room) == [at["offset"], lost.offset]
+
+
+async def test_a_head_that_cannot_be_caught_up_with_sends_the_members_back(
+    redis: Redis, gateway: Running, people: People
+) -> None:
+    """The visible head runs ahead of what was delivered and of what Redis keeps, for two sweeps: 3010."""
+    async with session(gateway.url, people[0].token) as (wire, _):
+        room = await make_room(wire)
+        redis.hincrby(f"room:{{{room}}}:head", "voffset", 1000)
         try:
             assert await wire.closed() == 3010
         finally:
-            redis.hincrby(f"room:{{{room}}}:head", "voffset", -1)
+            redis.hincrby(f"room:{{{room}}}:head", "voffset", -1000)
 
 
 async def test_interest_that_was_lost_is_written_again(redis: Redis, gateway: Running, people: People) -> None:
@@ -129,9 +147,19 @@ async def test_interest_goes_with_the_last_member(redis: Redis, gateway: Running
 async def test_a_redis_that_forgot_the_gateway_sends_everybody_back(
     redis: Redis, gateway: Running, people: People
 ) -> None:
-    """The heartbeat is new although it was there: 3010, and a new session works."""
+    """The heartbeat is new although it was there: interest is written again at once, sockets go on, and come back."""
     async with session(gateway.url, people[0].token) as (wire, _):
-        redis.zrem("gateways", gateway.gateway.id)
+        room = await make_room(wire)
+        interest = f"room:{{{room}}}:gateways"
+        await _eventually(lambda: redis.hexists(interest, gateway.gateway.id))
+        with redis.pipeline() as pipe:
+            pipe.hdel(interest, gateway.gateway.id)
+            pipe.zrem("gateways", gateway.gateway.id)
+            pipe.execute()
+        await _eventually(lambda: redis.hexists(interest, gateway.gateway.id))
+        sent = await say(wire, room)
+        await wire.heard(room, 1)
+        assert wire.offsets(room) == [sent["offset"]]
         assert await wire.closed() == 3010
     async with session(gateway.url, people[0].token) as (wire, _):
         room = await make_room(wire)

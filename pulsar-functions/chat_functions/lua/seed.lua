@@ -1,6 +1,7 @@
 -- SEED: a rebuilt room, exact as message-store left it, takes its place. Does nothing if the room is already there.
 -- KEYS head, members, prepared members, recent
--- ARGV run_id, epoch, offset, seq, state, look_up_until ms, ttl ms ('' for none), then pairs of further head fields
+-- ARGV run_id, epoch, offset, seq, state, look_up_until ms, ttl ms ('' for none), count of recent events, these events,
+--      then pairs of further head fields
 local head = redis.call('HMGET', KEYS[1], 'run', 'epoch')
 if head[1] == ARGV[1] and tonumber(head[2]) >= tonumber(ARGV[2]) then
   redis.call('DEL', KEYS[3])
@@ -11,6 +12,8 @@ if redis.call('EXISTS', KEYS[3]) == 1 then redis.call('RENAME', KEYS[3], KEYS[2]
 redis.call('PERSIST', KEYS[2])
 redis.call('HSET', KEYS[1], 'run', ARGV[1], 'epoch', ARGV[2], 'offset', ARGV[3], 'seq', ARGV[4],
   'voffset', ARGV[3], 'vseq', ARGV[4], 'state', ARGV[5], 'look_up_until', ARGV[6])
-for i = 8, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+local events = tonumber(ARGV[8])
+for i = 9, 8 + events do redis.call('RPUSH', KEYS[4], ARGV[i]) end
+for i = 9 + events, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 if ARGV[7] ~= '' then redis.call('PEXPIRE', KEYS[1], ARGV[7]) end
 return 1
