@@ -56,6 +56,11 @@ class ChatClient:
         self._socket: Socket | None = None
         self._changed = asyncio.Condition()
 
+    @property
+    def settled(self) -> bool:
+        """Whether it is connected, and reads nothing again just now."""
+        return self._socket is not None and all(feed.whole for feed in self.feeds.values())
+
     async def run(self) -> None:
         """Be connected, until cancelled. Raises ClosedForGood."""
         backoff = Backoff(self._chance)

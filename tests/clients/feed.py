@@ -27,9 +27,14 @@ class Feed:
         journal.note(Joined(room, seq, self._offset, self._epoch, time.monotonic()))
 
     @property
+    def whole(self) -> bool:
+        """Whether nothing is being read again just now."""
+        return self._waiting is None
+
+    @property
     def resume(self) -> dict[str, Any] | None:
         """What to ask for when connecting again; None in the middle of a reload, which must begin anew."""
-        if self._waiting is not None:
+        if not self.whole:
             return None
         return {"recover": True, "epoch": self._epoch, "offset": self._offset}
 

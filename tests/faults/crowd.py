@@ -64,6 +64,14 @@ class Crowd:
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             sends.create_task(client.send(room, f"message {number}", at=due, again=again))
 
+    async def until_settled(self) -> None:
+        """Wait until everybody is connected and has caught up with what it missed."""
+
+        async def all_are() -> bool:
+            return all(client.settled for client in self.clients)
+
+        await until("everybody has come back", all_are, ARRIVE_WITHIN)
+
     async def until_heard(self, stored: Mapping[str, StoredRoom]) -> None:
         """Wait until everybody is at the end of its room, or for a while: what is missing is for the judge to say."""
         ends = {room: max((row.seq for row in of_room.messages), default=0) for room, of_room in stored.items()}
