@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from chattifier import package
+from chattifier import package, stored_code
 from chattifier.errors import DeployError
 from chattifier.package import Sources
 from chattifier.pulsar_admin import PulsarAdmin
@@ -101,6 +101,8 @@ class Deployment:
         return None if self._digest(name, archive) in deployed else "update"
 
     def _deploy(self, how: str, name: str, archive: Path) -> None:
+        if how == "update":
+            stored_code.replace(self.admin, name, archive)
         self.tool.run(
             (
                 *("functions", how, "--function-config-file", str(self.sources.config(name))),

@@ -34,11 +34,16 @@ class Admin:
     token: str | None = field(default=None, repr=False)
 
     def request(
-        self, method: str, path: str, body: Json | None = None, allowed: tuple[int, ...] = ()
+        self,
+        method: str,
+        path: str,
+        body: Json | None = None,
+        allowed: tuple[int, ...] = (),
+        files: Mapping[str, tuple[str | None, bytes, str]] | None = None,
     ) -> httpx.Response:
-        """One call. Raises DeployError unless it answers 2xx or a status in `allowed`."""
+        """One call, with a JSON body or a form of files. Raises DeployError unless it answers 2xx or as `allowed`."""
         try:
-            response = self._client.request(method, f"{self.url}{path}", json=body)
+            response = self._client.request(method, f"{self.url}{path}", json=body, files=files)
         except httpx.HTTPError as error:
             raise DeployError(
                 f"Pulsar's admin API does not answer at {self.url}: {error or type(error).__name__}."

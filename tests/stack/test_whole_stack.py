@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,10 +69,28 @@ def test_deploying_the_same_again_changes_nothing(stack: Stack) -> None:
     assert {name: stack.pids(name) for name in FUNCTIONS} == before
 
 
-def _deploy(stack: Stack) -> Done:
+def test_deploying_other_code_runs_other_code(stack: Stack, tmp_path: Path) -> None:
+    """Every instance has the new sources, and the subscriptions are still there. Afterwards the old code is back."""
+    changed = tmp_path / "functions"
+    shutil.copytree(Path(__file__).parents[2] / "pulsar-functions", changed)
+    mark = f"# {uuid4().hex}\n"
+    with (changed / "chat_functions" / "messages.py").open("a") as source:
+        source.write(mark)
+    try:
+        done = _deploy(stack, "--functions", str(changed))
+        assert done.code == 0, done.err
+        running = list((stack.data / "pulsar" / "download").rglob("chat_functions/messages.py"))
+        assert len(running) == 2 * len(FUNCTIONS)
+        assert all(path.read_text().endswith(mark) for path in running)
+        assert _deploy(stack, "--functions", str(changed)).out.splitlines()[-1] == "unchanged"
+    finally:
+        assert _deploy(stack).code == 0
+
+
+def _deploy(stack: Stack, *options: str) -> Done:
     cassandra = f"{stack.cassandra.host}:{stack.cassandra.port}"
     addresses = ("--admin-url", stack.pulsar.admin_url, "--service-url", stack.pulsar.service_url)
-    return run("deploy", *addresses, "--cassandra", cassandra, "--redis-url", stack.redis.url)
+    return run("deploy", *addresses, "--cassandra", cassandra, "--redis-url", stack.redis.url, *options)
 
 
 class TestDeadLetters:
