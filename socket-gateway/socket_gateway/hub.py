@@ -19,6 +19,8 @@ from pulsar_data.model import RoomId, UserId
 from pulsar_data.tokens import SessionsRevoked
 from socket_gateway.backlog import Backlog, Kept
 
+PATIENCE: Final = 12
+"""How often a hole may be asked for while Redis does not have the room: about three seconds."""
 HELD: Final = 1000
 """Publications of one room that wait for a missing one; one more sends the room's members back."""
 
@@ -62,6 +64,7 @@ class Room:
     """A room with members here, and the epoch and offset last pushed.
 
     `ahead`: members that know more than was pushed here yet, and how far they are. `held`: publications behind a hole.
+    `asked`: how often Redis did not know of it.
     """
 
     epoch: int
@@ -69,6 +72,7 @@ class Room:
     members: dict[Member, None] = field(default_factory=dict)
     ahead: dict[Member, int] = field(default_factory=dict)
     held: list[Kept] = field(default_factory=list)
+    asked: int = 0
 
 
 class Hub:
@@ -136,7 +140,8 @@ class Hub:
 
     def _missed(self, room: RoomId, epoch: int, offset: int) -> list[bytes] | None:
         frames: list[bytes] = []
-        for kept in self._backlog.since(room, epoch, offset):
+        # What was held comes before what was then caught up with: order by number, not by arrival.
+        for kept in sorted(self._backlog.since(room, epoch, offset), key=lambda kept: kept.offset):
             expected = offset + len(frames) + 1
             if kept.offset > expected or (kept.epoch != epoch and kept.offset < expected):
                 return None
@@ -167,12 +172,18 @@ class Hub:
     def catch_up(self, room: RoomId, epoch: int, offset: int, missed: Sequence[Kept]) -> bool:
         """What Redis has of a room: its visible head, and the publications up to it that were missing here, in order.
 
+        `epoch` 0: Redis does not have the room just now; it is being rebuilt, so a hole may wait a little longer.
         Returns whether the room is as far as that head now. If something was held and cannot go on, members go.
         """
+        for kept in missed:
+            self._backlog.keep(room, kept)  # an opening under way may have been read before it
         here = self._rooms.get(room)
         if here is None:
             return True
-        held, here.held = here.held, []
+        if not epoch and here.held and here.asked < PATIENCE:
+            here.asked += 1
+            return False
+        held, here.held, here.asked = here.held, [], 0
         whole = all(self._pass(here, kept) for kept in (*missed, *held))
         if not whole or (epoch > here.epoch and offset < here.offset):
             self._fail(here)

@@ -115,7 +115,9 @@ class Interest:
             if self.hub.catch_up(head.room, head.epoch, head.offset, head.missed):
                 continue
             here = self.hub.rooms().get(head.room)
-            if here is not None and before is not None and here.offset < before:
+            if not head.epoch:
+                self.put_back([head.room])
+            elif here is not None and before is not None and here.offset < before:
                 self.hub.fail(head.room)
             else:
                 self._behind[head.room] = head.offset

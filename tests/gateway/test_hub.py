@@ -15,6 +15,7 @@ from pulsar_data.model import RoomId, UserId
 from pulsar_data.rooms import Head, RoomSummary
 from pulsar_data.tokens import SessionsRevoked
 from socket_gateway.backlog import Backlog, Kept
+from socket_gateway.hub import PATIENCE
 from socket_gateway.interest import Interest, RedisHead
 
 ROOM = RoomId(str(uuid.uuid4()))
@@ -219,6 +220,19 @@ def test_a_hole_is_filled_from_redis() -> None:
     assert client.got == [6, 7, 8]
 
 
+def test_an_opening_under_way_gets_what_was_caught_up_with() -> None:
+    """Archive had read the room before; meanwhile the others here were brought further."""
+    backlog, interest = fresh()
+    there, coming = Client(interest), Client(interest)
+    assert there.join(1, 5)
+    token = backlog.begin(lambda: None)
+    interest.hub.publish(ROOM, publication(8))
+    interest.compare([RedisHead(ROOM, 1, 7, [publication(6), publication(7)])])
+    assert coming.join(1, 5)
+    backlog.end(token)
+    assert coming.got == there.got == [6, 7, 8]
+
+
 def test_a_hole_that_redis_cannot_fill_sends_every_member_back() -> None:
     """The room's members are closed with 3010."""
     _, interest = fresh()
@@ -226,9 +240,23 @@ def test_a_hole_that_redis_cannot_fill_sends_every_member_back() -> None:
     assert one.join(1, 5)
     assert two.join(1, 5)
     interest.hub.publish(ROOM, publication(7))
-    interest.compare([RedisHead(ROOM, 0, 0)])
+    interest.compare([RedisHead(ROOM, 1, 7)])
     assert one.closed is two.closed is Disconnect.INSUFFICIENT_STATE
     assert not interest.hub.rooms()
+
+
+def test_a_hole_waits_for_a_room_that_is_being_rebuilt_but_not_for_ever() -> None:
+    """Redis does not have the room: it is asked again at the next beats, and then the members are closed with 3010."""
+    _, interest = fresh()
+    client = Client(interest)
+    assert client.join(1, 5)
+    interest.hub.publish(ROOM, publication(7))
+    for _ in range(PATIENCE):
+        assert interest.wanted() == [ROOM]
+        interest.compare([RedisHead(ROOM, 0, 0)])
+        assert client.closed is None
+    interest.compare([RedisHead(ROOM, 0, 0)])
+    assert client.closed is Disconnect.INSUFFICIENT_STATE
 
 
 def test_a_later_epoch_goes_on_and_an_earlier_one_is_void() -> None:
