@@ -37,6 +37,8 @@ class Settings(BaseModel):
     """A gateway without a heartbeat for so long gets nothing."""
     recover_bytes: int = 1024 * 1024
     """The most a session opening recovers."""
+    store_interval: int = 25
+    """message-store works a batch so often at most: nobody waits for it, and fuller batches cost Cassandra far less."""
     batch: int = Field(default=500, ge=1)
     """The most messages worked at once."""
     in_flight: int = Field(default=2000, ge=1)

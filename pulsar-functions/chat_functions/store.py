@@ -63,6 +63,7 @@ class MessageStore:
         self._epochs: dict[RoomId, tuple[int, float]] = {}
         self._graves = DeadLetters(TopicProducer(client, dead_letters.topic("message-store")), inbox)
         self._crash = CrashPoints(settings.crash_at)
+        self._interval = settings.store_interval / 1000
 
     async def start(self) -> None:
         """Connect to Cassandra."""
@@ -70,6 +71,11 @@ class MessageStore:
 
     async def handle(self, batch: list[Incoming]) -> None:
         """Store a batch; rooms that cannot be stored now are parked and tried again."""
+        started = time.monotonic()
+        await self._store(batch)
+        await asyncio.sleep(max(0.0, self._interval - (time.monotonic() - started)))
+
+    async def _store(self, batch: list[Incoming]) -> None:
         by_room = self._sort(batch)
         void = await self._learn_epochs(list(by_room))
         for room in void:

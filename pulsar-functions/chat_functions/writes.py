@@ -1,20 +1,22 @@
-"""The rows of an event: statements per room, batched per partition, all under TIMESTAMP <offset>."""
+"""The rows of an event, packed into few batches, all under TIMESTAMP <offset>."""
 
 from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from cassandra.query import UNSET_VALUE, BoundStatement
 from pydantic_core import to_json
 
 from chat_functions import rooms
+from chat_functions.encoding import as_bigint, as_int, as_uuid, as_uuids
 from chat_functions.settings import Settings
-from chat_functions.tables import BUCKET, Statement, Tables, TablesUnavailable, batch
+from chat_functions.tables import BUCKET, Tables, TablesUnavailable, batch
 from pulsar_data.events import MemberJoined, MessageSent, RoomCreated, RoomEvent
-from pulsar_data.model import RoomId
+from pulsar_data.model import RoomId, UserId
 
 log = logging.getLogger(__name__)
 
@@ -45,105 +47,104 @@ STATEMENTS = (
     WRITE_ROOM,
 )  # fmt: skip
 
-_MIXED = 10
-"""Statements of different partitions that go together: what Cassandra takes without a warning. One by one they cost the
-driver four times as much; a coordinator splits so few without harm."""
+PARTITIONS = 10
+"""Partitions that one unlogged batch may touch: what Cassandra takes without a warning, and splits without harm.
+
+One request for each partition costs driver and Cassandra three to four times as much: a message has rows in five.
+"""
 _ROWS = 100
-"""Statements of one partition that go together."""
+"""Rows of one batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    room: RoomId
+    partition: tuple[str, object]
+    statement: BoundStatement
 
 
 class Writes:
-    """Turns events into statements and runs them."""
+    """Turns events into rows, packs the rows into batches, and runs those at once."""
 
     def __init__(self, tables: Tables, settings: Settings) -> None:
         self._tables = tables
         self._log_ttl = settings.log_days * 86_400
 
-    async def store(self, events: dict[RoomId, list[RoomEvent]]) -> set[RoomId]:
-        """Write all; returns the rooms of which anything failed. They must be written again as a whole."""
-        statements: list[Statement] = []
-        owners: list[frozenset[RoomId]] = []
-        mixed: list[tuple[RoomId, BoundStatement]] = []
-        for room, of_room in events.items():
-            for together in self._partitions(room, of_room):
-                statements.append(together)
-                owners.append(frozenset((room,)))
-            mixed += [(room, statement) for statement in self._scattered(room, of_room)]
-        for some in _chunks(mixed, _MIXED):
-            statements.append(batch([statement for _, statement in some]))
-            owners.append(frozenset(room for room, _ in some))
+    async def store(self, events: Mapping[RoomId, Sequence[RoomEvent]]) -> set[RoomId]:
+        """Write all; returns the rooms of which anything failed. They must be written again as a whole.
+
+        Nothing relies on the order of these writes: who needs a room's exact head waits for a marker behind them.
+        """
+        packs = list(_pack(row for of_room in events.values() if of_room for row in self._rows(of_room)))
+        answers = await self._tables.execute([batch([row.statement for row in pack]) for pack in packs])
         failed: set[RoomId] = set()
-        for answer, rooms_of in zip(await self._tables.execute(statements), owners, strict=True):
+        for pack, answer in zip(packs, answers, strict=True):
             if isinstance(answer, TablesUnavailable):
-                log.warning("not_stored %d rooms wait: %s", len(rooms_of), answer)
-                failed |= rooms_of
-        whole = {room: of_room for room, of_room in events.items() if room not in failed}
-        return failed | await self._heads(whole)
+                failed |= {row.room for row in pack}
+        if failed:
+            log.warning("not_stored %d rooms wait", len(failed))
+        return failed
 
-    async def _heads(self, events: dict[RoomId, list[RoomEvent]]) -> set[RoomId]:
-        """Heads last: a head says that everything up to it is stored."""
-        last = [max(of_room, key=lambda event: event.offset) for of_room in events.values() if of_room]
-        statements = []
-        for event in last:
-            seq = max(_seq(one) for one in events[event.room])
-            statements.append(
-                self._tables.bind(MARK_HEAD, [uuid.UUID(event.room), event.offset, seq, event.epoch, event.offset])
-            )
-        answers = await self._tables.execute(statements)
-        return {
-            event.room for event, answer in zip(last, answers, strict=True) if isinstance(answer, TablesUnavailable)
-        }
-
-    def _partitions(self, room: RoomId, events: Sequence[RoomEvent]) -> Iterable[Statement]:
-        """Per partition of messages, room_log and members one batch (or a few)."""
-        room_id = uuid.UUID(room)
-        partitions: dict[tuple[str, int], list[BoundStatement]] = {}
+    def _rows(self, events: Sequence[RoomEvent]) -> Iterator[_Row]:
+        """All rows of one room's events, rows of one partition side by side."""
         for event in events:
-            partitions.setdefault(("log", event.offset // BUCKET), []).append(self._log(room_id, event))
             if isinstance(event, MessageSent):
-                partitions.setdefault(("messages", event.seq // BUCKET), []).append(self._message(room_id, event))
-            for user, member in rooms.entering(event):
-                row = [room_id, uuid.UUID(user), member.role, member.joined_seq, event.offset, event.time, event.offset]
-                partitions.setdefault(("members", 0), []).append(self._tables.bind(WRITE_MEMBER, row))
-            if isinstance(event, RoomCreated):
-                partitions[("room", 0)] = [self._room(room_id, event)]
-        for statements in partitions.values():
-            for some in _chunks(statements, _ROWS):
-                yield batch(some)
-
-    def _scattered(self, room: RoomId, events: Sequence[RoomEvent]) -> Iterable[BoundStatement]:
-        """Rows that each are a partition: keys, and the last read mark of each sender."""
-        room_id = uuid.UUID(room)
-        read: dict[str, MessageSent] = {}
+                yield _Row(event.room, ("messages", event.seq // BUCKET), self._message(event))
         for event in events:
-            yield self._key(room_id, event)
+            yield _Row(event.room, ("log", event.offset // BUCKET), self._log(event))
+            yield from self._entering(event)
+        read: dict[UserId, MessageSent] = {}
+        for event in events:
+            yield _Row(event.room, ("key", event.offset), self._key(event))
             if isinstance(event, MessageSent) and (event.actor not in read or event.seq > read[event.actor].seq):
                 read[event.actor] = event
-            for user, member in rooms.entering(event):
-                row = [uuid.UUID(user), room_id, member.role, member.read_seq, event.offset]
-                yield self._tables.bind(WRITE_INBOX, row)
-        for user_id, last in read.items():
-            yield self._tables.bind(WRITE_READ, [uuid.UUID(user_id), room_id, last.seq, last.offset])
+        for user, last in read.items():
+            values = [as_uuid(user), as_uuid(last.room), as_bigint(last.seq), as_bigint(last.offset)]
+            yield _Row(last.room, ("inbox", user), self._tables.encoded(WRITE_READ, values))
+        yield self._head(events)
 
-    def _message(self, room_id: uuid.UUID, event: MessageSent) -> BoundStatement:
-        row: list[Any] = [
-            room_id, event.seq // BUCKET, event.seq, event.offset, uuid.UUID(event.actor), uuid.UUID(event.key),
-            event.text, event.time, _or_unset(event.reply_to),
-            [uuid.UUID(user) for user in event.mentions] if event.mentions else UNSET_VALUE,
-            UNSET_VALUE if event.meta is None else to_json(event.meta).decode(), event.offset,
+    def _head(self, events: Sequence[RoomEvent]) -> _Row:
+        last = max(events, key=lambda event: event.offset)
+        seq = max(map(_seq, events))
+        numbers = [as_bigint(number) for number in (last.offset, seq, last.epoch, last.offset)]
+        return _Row(last.room, ("head", 0), self._tables.encoded(MARK_HEAD, [as_uuid(last.room), *numbers]))
+
+    def _entering(self, event: RoomEvent) -> Iterator[_Row]:
+        room, at = uuid.UUID(event.room), event.offset
+        if isinstance(event, RoomCreated):
+            yield _Row(event.room, ("room", 0), self._room(room, event))
+        for user, member in rooms.entering(event):
+            values = [room, uuid.UUID(user), member.role, member.joined_seq, at, event.time, at]
+            yield _Row(event.room, ("members", 0), self._tables.bind(WRITE_MEMBER, values))
+        for user, member in rooms.entering(event):
+            values = [uuid.UUID(user), room, member.role, member.read_seq, at]
+            yield _Row(event.room, ("inbox", user), self._tables.bind(WRITE_INBOX, values))
+
+    def _message(self, event: MessageSent) -> BoundStatement:
+        values: list[Any] = [
+            as_uuid(event.room), as_bigint(event.seq // BUCKET), as_bigint(event.seq), as_bigint(event.offset),
+            as_uuid(event.actor), as_uuid(event.key), event.text.encode(), as_bigint(event.time),
+            UNSET_VALUE if event.reply_to is None else as_bigint(event.reply_to),
+            as_uuids(event.mentions) if event.mentions else UNSET_VALUE,
+            UNSET_VALUE if event.meta is None else to_json(event.meta), as_bigint(event.offset),
         ]  # fmt: skip
-        return self._tables.bind(WRITE_MESSAGE, row)
+        return self._tables.encoded(WRITE_MESSAGE, values)
 
-    def _log(self, room_id: uuid.UUID, event: RoomEvent) -> BoundStatement:
-        row = [room_id, event.offset // BUCKET, event.offset, event.to_json().decode(), event.offset, self._log_ttl]
-        return self._tables.bind(WRITE_LOG, row)
-
-    def _key(self, room_id: uuid.UUID, event: RoomEvent) -> BoundStatement:
-        row = [
-            room_id, uuid.UUID(event.actor), uuid.UUID(event.key), _seq(event), event.offset, event.time, event.digest,
-            event.offset,
+    def _log(self, event: RoomEvent) -> BoundStatement:
+        offset = as_bigint(event.offset)
+        values = [
+            as_uuid(event.room), as_bigint(event.offset // BUCKET), offset, event.to_json(), offset,
+            as_int(self._log_ttl),
         ]  # fmt: skip
-        return self._tables.bind(WRITE_KEY, row)
+        return self._tables.encoded(WRITE_LOG, values)
+
+    def _key(self, event: RoomEvent) -> BoundStatement:
+        offset = as_bigint(event.offset)
+        values = [
+            as_uuid(event.room), as_uuid(event.actor), as_uuid(event.key), as_bigint(_seq(event)), offset,
+            as_bigint(event.time), event.digest.encode(), offset,
+        ]  # fmt: skip
+        return self._tables.encoded(WRITE_KEY, values)
 
     def _room(self, room_id: uuid.UUID, event: RoomCreated) -> BoundStatement:
         row: list[Any] = [
@@ -151,6 +152,21 @@ class Writes:
             event.epoch, event.offset,
         ]  # fmt: skip
         return self._tables.bind(WRITE_ROOM, row)
+
+
+def _pack(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
+    """Rows that go together, in order: as many as the limits allow."""
+    pack: list[_Row] = []
+    partitions: set[tuple[RoomId, tuple[str, object]]] = set()
+    for row in rows:
+        partition = (row.room, row.partition)
+        if len(pack) == _ROWS or (partition not in partitions and len(partitions) == PARTITIONS):
+            yield pack
+            pack, partitions = [], set()
+        pack.append(row)
+        partitions.add(partition)
+    if pack:
+        yield pack
 
 
 def _seq(event: RoomEvent) -> int:
@@ -162,11 +178,3 @@ def _seq(event: RoomEvent) -> int:
 
 def _or_unset(value: Any) -> Any:
     return UNSET_VALUE if value is None else value
-
-
-T = TypeVar("T")
-
-
-def _chunks(items: Sequence[T], size: int) -> Iterable[Sequence[T]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

@@ -7,7 +7,9 @@ class BatchType:
     LOGGED: BatchType
     UNLOGGED: BatchType
 
-class BoundStatement: ...
+class BoundStatement:
+    values: list[Any]
+    def __init__(self, prepared_statement: PreparedStatement) -> None: ...
 
 class PreparedStatement:
     consistency_level: int | None
