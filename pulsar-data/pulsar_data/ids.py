@@ -21,10 +21,9 @@ def new_key(now_ms: int) -> str:
 
 def key_time(key: str) -> int:
     """The time in a UUIDv7, milliseconds since the epoch. Raises ValueError for any other UUID."""
-    parsed = uuid.UUID(key)
-    if parsed.version != 7:
+    if len(key) != 36 or key[14] != "7":
         raise ValueError("the idempotency key must be a UUIDv7")
-    return parsed.int >> 80
+    return int(key[:8] + key[9:13], 16)
 
 
 def created_room(creator: UserId, key: str) -> RoomId:

@@ -74,7 +74,7 @@ class Archive:
         if left <= 0:
             log.info("query_expired %s", query.type)
             return
-        for receipts in await self._outbox.send({query.gateway: [await self._answer(query, left)]}):
+        for receipts in await self._outbox.send({query.gateway: [(await self._answer(query, left)).to_json()]}):
             await receipts.all()
 
     async def _answer(self, query: Query, left: float) -> Item:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from chat_functions import entrance, messages, rooms
 from chat_functions.batching import CrashPoints, Inbox, retrying
-from chat_functions.outbox import Outbox
+from chat_functions.outbox import Items, Outbox, publication_json
 from chat_functions.producers import Receipts
 from chat_functions.redis_link import RedisLink, RedisUnavailable
 from chat_functions.work import NOBODY, Work
 from pulsar_data.commands import CreateRoom, SendMessage
-from pulsar_data.deliveries import Item, Publication, Reply
+from pulsar_data.deliveries import Reply
 from pulsar_data.errors import ErrorCode, RpcError
 
 log = logging.getLogger(__name__)
@@ -35,13 +35,13 @@ class Courier:
 
     async def deliver(self, works: Sequence[Visible]) -> None:
         """In order per room. Returns when all is handed over; each work is acked when its deliveries are durable."""
-        items: dict[str, list[Item]] = {}
+        items: Items = {}
         for work, gateways in works:
             if work.numbered.epoch:  # not for an answer out of Cassandra: that was delivered long ago
                 self._publications(work, gateways, items)
                 await self._entrances(work, items)
             if work.sender is not None:
-                items.setdefault(work.sender.gateway, []).append(await self._reply(work))
+                items.setdefault(work.sender.gateway, []).append((await self._reply(work)).to_json())
         self._finish_later(await self.outbox.send(items), [work for work, _ in works])
 
     async def refuse(self, work: Work, code: ErrorCode) -> None:
@@ -58,21 +58,21 @@ class Courier:
         await self._answer(work, await self._summary(work))
 
     async def _answer(self, work: Work, reply: Reply) -> None:
-        receipts = await self.outbox.send({work.sender.gateway: [reply]}) if work.sender is not None else []
+        receipts = await self.outbox.send({work.sender.gateway: [reply.to_json()]}) if work.sender is not None else []
         self._finish_later(receipts, [work])
 
     @staticmethod
-    def _publications(work: Work, gateways: tuple[str, ...], items: dict[str, list[Item]]) -> None:
-        publication = Publication(event=work.happened, client=work.sender.client if work.sender else None)
+    def _publications(work: Work, gateways: tuple[str, ...], items: Items) -> None:
+        publication = publication_json(work.encoded, work.sender.client if work.sender else None)
         for gateway in gateways:
             items.setdefault(gateway, []).append(publication)
 
-    async def _entrances(self, work: Work, items: dict[str, list[Item]]) -> None:
+    async def _entrances(self, work: Work, items: Items) -> None:
         users = [user for user, _ in rooms.entering(work.happened)]
         if users:
             entered = await retrying(lambda: entrance.let_in(self.redis, work.room, users), (RedisUnavailable,))
             for gateway, news in entered.items():
-                items.setdefault(gateway, []).extend(news)
+                items.setdefault(gateway, []).extend(item.to_json() for item in news)
 
     async def _reply(self, work: Work) -> Reply:
         if isinstance(work.command, CreateRoom):

@@ -7,13 +7,15 @@ import logging
 from collections.abc import Iterable
 
 import pulsar
+from pydantic_core import to_json
 
 from chat_functions.producers import Outgoing, Receipts, TopicProducer
 from pulsar_data import topics
-from pulsar_data.deliveries import Item
 
 log = logging.getLogger(__name__)
 
+Items = dict[str, list[bytes]]
+"""Per gateway id the JSON of delivery items, in order."""
 MESSAGE_BYTES = 1024 * 1024
 """A delivery is split beyond this; a Pulsar message holds 5 MiB at most."""
 GATEWAYS = 256
@@ -28,7 +30,7 @@ class Outbox:
         self._tasks = tasks
         self._producers: dict[str, TopicProducer] = {}
 
-    async def send(self, items: dict[str, list[Item]]) -> list[Receipts]:
+    async def send(self, items: Items) -> list[Receipts]:
         """Items per gateway id, in order. Returns when handed over; the receipts tell when they are durable."""
         return [await self._producer(gateway).send(_pack(gateway, batch)) for gateway, batch in items.items()]
 
@@ -43,12 +45,17 @@ class Outbox:
         return producer
 
 
-def _pack(gateway: str, items: Iterable[Item]) -> list[Outgoing]:
+def publication_json(event: bytes, client: str | None) -> bytes:
+    """A Publication (pulsar_data.deliveries) of an event that is encoded already."""
+    caused = b"" if client is None else b',"client":' + to_json(client)
+    return b'{"type":"publication","event":' + event + caused + b"}"
+
+
+def _pack(gateway: str, items: Iterable[bytes]) -> list[Outgoing]:
     messages: list[Outgoing] = []
     parts: list[bytes] = []
     size = 0
-    for item in items:
-        part = item.to_json()
+    for part in items:
         if parts and size + len(part) > MESSAGE_BYTES:
             messages.append(_join(gateway, parts))
             parts, size = [], 0

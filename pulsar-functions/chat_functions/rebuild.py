@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 READ_HEAD = "SELECT offset, seq, epoch FROM room_heads WHERE room_id = ?"
 READ_ROOM = "SELECT kind, name, topic FROM rooms_by_id WHERE room_id = ?"
 READ_MEMBERS = (
-    "SELECT user_id, role, joined_seq, joined_offset, joined_at, muted_until, banned"
+    "SELECT user_id, role, joined_seq, joined_offset, joined_at, muted_until, banned, read_seq"
     " FROM members_by_room WHERE room_id = ?"
 )
 READ_MARK = "SELECT read_seq FROM rooms_by_user WHERE user_id = ? AND room_id = ?"
@@ -178,8 +178,8 @@ def _add_members(pipe: Pipeline, _: str, *, key: str, members: list[tuple[UserId
 def _member(row: tuple[Any, ...], mark: list[tuple[Any, ...]] | TablesUnavailable) -> tuple[UserId, Membership]:
     if isinstance(mark, TablesUnavailable):
         raise mark
-    user, role, joined_seq, offset, at, muted, banned = row
-    read = mark[0][0] if mark and mark[0][0] is not None else 0
+    user, role, joined_seq, offset, at, muted, banned, sent = row
+    read = max(mark[0][0] or 0 if mark else 0, sent or 0)
     return UserId(str(user)), Membership.model_validate(
         {
             "role": role, "joined_seq": joined_seq, "read_seq": max(read, joined_seq), "offset": offset,

@@ -229,8 +229,9 @@ class ChatRouter:
         """Works whose event is in the log, in the same order. From its first failure on a room waits and repeats."""
         for work in works:
             work.event = stages.event(work)
+            work.encoded = work.event.to_json()
         fresh = [work for work in works if not work.numbered.committed]
-        receipts = await self._events.publish([Outgoing(work.room, work.happened.to_json()) for work in fresh])
+        receipts = await self._events.publish([Outgoing(work.room, work.encoded) for work in fresh])
         failed: dict[RoomId, list[Work]] = {}
         for work, ok in zip(fresh, receipts, strict=True):
             if not ok or work.room in failed:

@@ -28,6 +28,8 @@ TIMEOUT = 2.0
 """Seconds for one statement."""
 BUCKET = 5000
 """Numbers per partition of messages (by seq) and of room_log (by offset)."""
+KEY_BUCKET = 600_000
+"""Milliseconds of keys' times per partition of message_by_key."""
 
 
 class TablesUnavailable(Exception):

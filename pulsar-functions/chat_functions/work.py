@@ -7,6 +7,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from pydantic_core import to_json
+
 from chat_functions import messages, rooms
 from chat_functions.batching import Incoming
 from chat_functions.numbering import Commit, Numbers, Operation, Request
@@ -39,6 +41,8 @@ class Work:
     """Named users who do not exist; None: not asked yet."""
     numbers: Numbers | None = None
     event: RoomEvent | None = None
+    encoded: bytes = b""
+    """The event as JSON, once for the log, Redis and all gateways."""
     waiting_since: float = field(default_factory=time.monotonic)
 
     @property
@@ -80,8 +84,8 @@ def check(command: RoomCommand, settings: Settings) -> None:
 
 def digest(command: RoomCommand) -> str:
     """Of what the client asked: the same key with another content is a conflict."""
-    content = command.model_dump_json(exclude={"sender"}, exclude_none=True)
-    return hashlib.blake2b(content.encode(), digest_size=12).hexdigest()
+    content = [value for name, value in command if name != "sender"]
+    return hashlib.blake2b(to_json(content), digest_size=12).hexdigest()
 
 
 def named_users(command: RoomCommand | RebuildRoom) -> set[UserId]:
@@ -123,7 +127,7 @@ def commit(work: Work) -> Commit:
     happened = work.happened
     return Commit(
         room=work.room, actor=happened.actor, key=happened.key, epoch=happened.epoch, offset=happened.offset,
-        seq=work.numbered.seq, event=happened.to_json(), is_message=isinstance(work.command, SendMessage),
+        seq=work.numbered.seq, event=work.encoded, is_message=isinstance(work.command, SendMessage),
         facts=rooms.facts(happened), entering=rooms.entering(happened),
     )  # fmt: skip
 

@@ -14,9 +14,10 @@ from pydantic_core import to_json
 from chat_functions import rooms
 from chat_functions.encoding import as_bigint, as_int, as_uuid, as_uuids
 from chat_functions.settings import Settings
-from chat_functions.tables import BUCKET, Tables, TablesUnavailable, batch
+from chat_functions.tables import BUCKET, KEY_BUCKET, Tables, TablesUnavailable, batch
+from pulsar_data import ids
 from pulsar_data.events import MemberJoined, MessageSent, RoomCreated, RoomEvent
-from pulsar_data.model import RoomId, UserId
+from pulsar_data.model import RoomId
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +30,11 @@ WRITE_MESSAGE = (
 )
 WRITE_LOG = "INSERT INTO room_log (room_id, bucket, offset, event) VALUES (?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?"
 WRITE_KEY = (
-    "INSERT INTO message_by_key (room_id, sender, key, seq, offset, time, digest) VALUES (?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO message_by_key (room_id, bucket, sender, key, seq, offset, time, digest)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
     " USING TIMESTAMP ?"
 )
-WRITE_READ = "INSERT INTO rooms_by_user (user_id, room_id, read_seq) VALUES (?, ?, ?) USING TIMESTAMP ?"
+WRITE_READ = "INSERT INTO members_by_room (room_id, user_id, read_seq) VALUES (?, ?, ?) USING TIMESTAMP ?"
 WRITE_INBOX = "INSERT INTO rooms_by_user (user_id, room_id, role, read_seq) VALUES (?, ?, ?, ?) USING TIMESTAMP ?"
 WRITE_MEMBER = (
     "INSERT INTO members_by_room (room_id, user_id, role, joined_seq, joined_offset, joined_at)"
@@ -50,17 +52,26 @@ STATEMENTS = (
 PARTITIONS = 10
 """Partitions that one unlogged batch may touch: what Cassandra takes without a warning, and splits without harm.
 
-One request for each partition costs driver and Cassandra three to four times as much: a message has rows in five.
+One request for each partition costs driver and Cassandra three times as much: a message has rows in three.
 """
-_ROWS = 100
+MIXED_BYTES = 4000
+"""Of a batch that touches more than one partition: Cassandra warns of more than 5 KiB, and refuses 50 KiB."""
+ROWS = 100
 """Rows of one batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
+    """A row and its partition. Tables with the same partition key share it: Cassandra writes them as one mutation."""
+
     room: RoomId
     partition: tuple[str, object]
     statement: BoundStatement
+
+    @property
+    def size(self) -> int:
+        """Bytes of its values."""
+        return sum(len(value) for value in self.statement.values if isinstance(value, bytes))
 
 
 class Writes:
@@ -89,25 +100,24 @@ class Writes:
         """All rows of one room's events, rows of one partition side by side."""
         for event in events:
             if isinstance(event, MessageSent):
-                yield _Row(event.room, ("messages", event.seq // BUCKET), self._message(event))
+                yield _Row(event.room, ("numbers", event.seq // BUCKET), self._message(event))
         for event in events:
-            yield _Row(event.room, ("log", event.offset // BUCKET), self._log(event))
+            yield _Row(event.room, ("numbers", event.offset // BUCKET), self._log(event))
+        for event in events:
             yield from self._entering(event)
-        read: dict[UserId, MessageSent] = {}
-        for event in events:
-            yield _Row(event.room, ("key", event.offset), self._key(event))
-            if isinstance(event, MessageSent) and (event.actor not in read or event.seq > read[event.actor].seq):
-                read[event.actor] = event
+        read = {event.actor: event for event in events if isinstance(event, MessageSent)}  # the last of each sender
         for user, last in read.items():
-            values = [as_uuid(user), as_uuid(last.room), as_bigint(last.seq), as_bigint(last.offset)]
-            yield _Row(last.room, ("inbox", user), self._tables.encoded(WRITE_READ, values))
+            values = [as_uuid(last.room), as_uuid(user), as_bigint(last.seq), as_bigint(last.offset)]
+            yield _Row(last.room, ("room", 0), self._tables.encoded(WRITE_READ, values))
         yield self._head(events)
+        for event in events:
+            yield _Row(event.room, ("keys", _key_bucket(event)), self._key(event))
 
     def _head(self, events: Sequence[RoomEvent]) -> _Row:
         last = max(events, key=lambda event: event.offset)
         seq = max(map(_seq, events))
         numbers = [as_bigint(number) for number in (last.offset, seq, last.epoch, last.offset)]
-        return _Row(last.room, ("head", 0), self._tables.encoded(MARK_HEAD, [as_uuid(last.room), *numbers]))
+        return _Row(last.room, ("room", 0), self._tables.encoded(MARK_HEAD, [as_uuid(last.room), *numbers]))
 
     def _entering(self, event: RoomEvent) -> Iterator[_Row]:
         room, at = uuid.UUID(event.room), event.offset
@@ -115,7 +125,7 @@ class Writes:
             yield _Row(event.room, ("room", 0), self._room(room, event))
         for user, member in rooms.entering(event):
             values = [room, uuid.UUID(user), member.role, member.joined_seq, at, event.time, at]
-            yield _Row(event.room, ("members", 0), self._tables.bind(WRITE_MEMBER, values))
+            yield _Row(event.room, ("room", 0), self._tables.bind(WRITE_MEMBER, values))
         for user, member in rooms.entering(event):
             values = [uuid.UUID(user), room, member.role, member.read_seq, at]
             yield _Row(event.room, ("inbox", user), self._tables.bind(WRITE_INBOX, values))
@@ -141,8 +151,8 @@ class Writes:
     def _key(self, event: RoomEvent) -> BoundStatement:
         offset = as_bigint(event.offset)
         values = [
-            as_uuid(event.room), as_uuid(event.actor), as_uuid(event.key), as_bigint(_seq(event)), offset,
-            as_bigint(event.time), event.digest.encode(), offset,
+            as_uuid(event.room), as_bigint(_key_bucket(event)), as_uuid(event.actor), as_uuid(event.key),
+            as_bigint(_seq(event)), offset, as_bigint(event.time), event.digest.encode(), offset,
         ]  # fmt: skip
         return self._tables.encoded(WRITE_KEY, values)
 
@@ -155,18 +165,24 @@ class Writes:
 
 
 def _pack(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
-    """Rows that go together, in order: as many as the limits allow."""
+    """Rows that go together, in order: as many as the limits allow, and always one."""
     pack: list[_Row] = []
     partitions: set[tuple[RoomId, tuple[str, object]]] = set()
+    size = 0
     for row in rows:
-        partition = (row.room, row.partition)
-        if len(pack) == _ROWS or (partition not in partitions and len(partitions) == PARTITIONS):
+        together = partitions | {(row.room, row.partition)}
+        full = len(pack) == ROWS or len(together) > PARTITIONS
+        if pack and (full or (len(together) > 1 and size + row.size > MIXED_BYTES)):
             yield pack
-            pack, partitions = [], set()
+            pack, together, size = [], {(row.room, row.partition)}, 0
         pack.append(row)
-        partitions.add(partition)
+        partitions, size = together, size + row.size
     if pack:
         yield pack
+
+
+def _key_bucket(event: RoomEvent) -> int:
+    return ids.key_time(event.key) // KEY_BUCKET
 
 
 def _seq(event: RoomEvent) -> int:

@@ -12,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from chat_functions.outbox import publication_json
 from pulsar_data import ids, redis_keys, rpc, topics
 from pulsar_data.commands import COMMAND, SendMessage
-from pulsar_data.deliveries import Delivery
+from pulsar_data.deliveries import Delivery, Publication
 from pulsar_data.errors import ChatError, Disconnect, ErrorCode
-from pulsar_data.events import LOG_ENTRY
+from pulsar_data.events import LOG_ENTRY, MessageSent
 from pulsar_data.model import RoomId, UserId
 from pulsar_data.queries import QUERY
 
@@ -116,8 +117,16 @@ def test_a_direct_room_is_of_two() -> None:
 
 
 def test_a_delivery_is_its_items() -> None:
-    """The router writes `{"items":[...]}` around items that it has encoded once."""
-    assert Delivery.model_fields.keys() == {"items"}
+    """The router writes `{"items":[...]}` around items, and a publication around an event, that it encoded once."""
+    key = ids.new_key(NOW)
+    event = MessageSent(
+        room=ROOM, epoch=1, offset=2, time=NOW, actor=USER, key=key, seq=1, text="hello", digest="d"
+    )  # fmt: skip
+    for client in (None, "c"):
+        item = publication_json(event.to_json(), client)
+        assert Delivery.from_json(b'{"items":[%b]}' % item) == Delivery(
+            items=(Publication(event=event, client=client),)
+        )
 
 
 def test_every_room_key_lies_in_the_rooms_slot() -> None:
