@@ -39,9 +39,9 @@ class Settings(BaseModel):
     """The most a session opening recovers."""
     store_interval: int = 25
     """message-store works a batch so often at most: nobody waits for it, and fuller batches cost Cassandra far less."""
-    batch: int = Field(default=500, ge=1)
+    batch: int = Field(default=1000, ge=1)
     """The most messages worked at once."""
-    in_flight: int = Field(default=2000, ge=1)
+    in_flight: int = Field(default=4000, ge=1)
     """Messages taken and not yet acked; at that `process` blocks, which is the backpressure."""
     attempts: int = 5
     """Failures of one message for reasons that are its own before it is a dead letter."""
