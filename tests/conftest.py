@@ -25,8 +25,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             yield own
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs the stack, so that `-m "not stack"` leaves it out.
+    """Mark what needs the stack, so that `-m "not stack"` leaves it out; what needs quiet goes last, in any order.
 
     Their time limit holds for the test alone: the first of them also waits for the stack, which has a limit of its own.
     """
@@ -35,3 +36,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("stack")
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(func_only=True))
+    items.sort(key=lambda item: item.get_closest_marker("quiet") is not None)
