@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
 from pathlib import Path
 
 import click
 from rich.console import Console
 
-from tests.load import drain, idle, machine, report, stack, talk
+from tests.load import drain, idle, machine, report, stack, start, talk
 from tests.load.errors import LoadFailed
 from tests.load.machine import Machine
 from tests.load.stack import Stack
@@ -49,9 +50,14 @@ def main(
         "talk": lambda s, m, v: report.talk(talk.measure(s, rate, seconds, say), m, v),
         "idle": lambda s, m, v: report.idle(idle.measure(s, steps, say), m, v),
     }
+    chosen = [name for name in report.ORDER if not only or name in only]
     try:
+        if "start" in chosen:
+            console.print("[bold]start[/]")
+            measured = start.measure(say)
+            report.write("start", report.start(measured, Machine.this(), f"Python {platform.python_version()}"), page)
         with stack.running(data) as running:
-            for name in only or report.ORDER:
+            for name in [name for name in chosen if name != "start"]:
                 console.print(f"[bold]{name}[/]")
                 report.write(name, takes[name](running, Machine.this(), machine.versions(running.report)), page)
                 console.print(f"  written to {page}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.load.drain import Drains, median_cost, median_rate
 from tests.load.idle import Idle
 from tests.load.machine import Machine
+from tests.load.start import Start
 from tests.load.talk import Talk
 from tests.load.talkers import percentile
 
@@ -21,7 +22,7 @@ machine, the clients too, so these are not the limits of a cluster; ratios and C
 milliseconds. Nothing is simulated: Pulsar with its Functions worker (receipts mean *on disk*), Cassandra, Redis,
 two gateways, sockets.
 """
-ORDER = ("drain", "talk", "idle")
+ORDER = ("start", "drain", "talk", "idle")
 _BARS = 12
 _HOW_DRAIN = """\
 How: all instances are stopped, the commands are published (KeyBased batches, fresh keys), one instance is
@@ -120,6 +121,29 @@ def talk(measured: Talk, machine: Machine, versions: str) -> str:
             *_cpu_rows(measured),
             "",
             _HOW_TALK,
+            "",
+            _taken(machine, versions),
+        ]
+    )
+
+
+def start(measured: Start, machine: Machine, versions: str) -> str:
+    """The section of the start."""
+    rows = sorted(measured.resident.items(), key=lambda row: -row[1])
+    return "\n".join(
+        [
+            "## Start, and an idle stack",
+            "",
+            f"`chattifier up` on an empty folder **{measured.first:.0f} s** (with the downloads there), again on the same"
+            f" folder **{measured.warm:.0f} s** (aim: ≤ 60). Resident when idle: **{measured.total / 2**30:.2f} GiB**"
+            " (aim: ≤ 3).",
+            "",
+            "| part | RSS, MiB |",
+            "|---|---:|",
+            *(f"| {name} | {size / 2**20:.0f} |" for name, size in rows),
+            "",
+            "How: from the call of `up --detach` until it returns, which is when everything is ready; memory 15 s later."
+            " Pages that processes share count in each of them.",
             "",
             _taken(machine, versions),
         ]

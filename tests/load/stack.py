@@ -65,13 +65,14 @@ def running(data: Path | None) -> Iterator[Stack]:
         return
     with tempfile.TemporaryDirectory(prefix="chattifier-load-") as folder:
         try:
-            _chattifier("up", "--detach", "--data", folder, "--port-base", str(PORTS))
+            chattifier("up", "--detach", "--data", folder, "--port-base", str(PORTS))
             yield Stack(Layout(Path(folder)))
         finally:
-            _chattifier("down", "--data", folder)
+            chattifier("down", "--data", folder)
 
 
-def _chattifier(*arguments: str) -> None:
+def chattifier(*arguments: str) -> None:
+    """Run the command. Raises LoadFailed if it does not succeed; it has said why."""
     done = subprocess.run([sys.executable, "-m", "chattifier", *arguments], check=False)
     if done.returncode != 0:
         raise LoadFailed(f"`chattifier {arguments[0]}` failed: see above.")
