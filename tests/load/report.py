@@ -134,16 +134,15 @@ def start(measured: Start, machine: Machine, versions: str) -> str:
         [
             "## Start, and an idle stack",
             "",
-            f"`chattifier up` on an empty folder **{measured.first:.0f} s** (with the downloads there), again on the same"
-            f" folder **{measured.warm:.0f} s** (aim: ≤ 60). Resident when idle: **{measured.total / 2**30:.2f} GiB**"
-            " (aim: ≤ 3).",
+            f"`chattifier up` on an empty folder **{measured.first:.0f} s** (with the downloads there), again on it"
+            f" **{measured.warm:.0f} s** (aim: ≤ 60). Resident when idle: **{measured.total / 2**30:.2f} GiB** (aim: ≤ 3).",
             "",
             "| part | RSS, MiB |",
             "|---|---:|",
             *(f"| {name} | {size / 2**20:.0f} |" for name, size in rows),
             "",
-            "How: from the call of `up --detach` until it returns, which is when everything is ready; memory 15 s later."
-            " Pages that processes share count in each of them.",
+            "How: from the call of `up --detach` until it returns, when everything is ready; memory 15 s later. Pages"
+            " that processes share count in each of them.",
             "",
             _taken(machine, versions),
         ]
