@@ -135,7 +135,8 @@ def start(measured: Start, machine: Machine, versions: str) -> str:
             "## Start, and an idle stack",
             "",
             f"`chattifier up` on an empty folder **{measured.first:.0f} s** (with the downloads there), again on it"
-            f" **{measured.warm:.0f} s** (aim: ≤ 60). Resident when idle: **{measured.total / 2**30:.2f} GiB** (aim: ≤ 3).",
+            f" **{measured.warm:.0f} s** (aim: ≤ 60).",
+            f"Resident when idle: **{measured.total / 2**30:.2f} GiB** (aim: ≤ 3).",
             "",
             "| part | RSS, MiB |",
             "|---|---:|",
