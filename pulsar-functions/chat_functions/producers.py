@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pulsar
+
+from chat_functions.gathering import Gathering
 
 log = logging.getLogger(__name__)
 
@@ -25,34 +26,8 @@ class Outgoing:
     properties: dict[str, str] = field(default_factory=dict)
 
 
-class Receipts:
-    """The broker's answers to `count` messages; one wake-up of the loop for all of them."""
-
-    def __init__(self, count: int) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._lock = threading.Lock()
-        self._open = count
-        self._ok = [False] * count
-        self._done: asyncio.Future[list[bool]] = self._loop.create_future()
-        if count == 0:
-            self._done.set_result([])
-
-    def answer(self, index: int, ok: bool) -> None:
-        """Any thread."""
-        with self._lock:
-            self._ok[index] = ok
-            self._open -= 1
-            last = self._open == 0
-        if last:
-            self._loop.call_soon_threadsafe(self._finish)
-
-    def _finish(self) -> None:
-        if not self._done.done():
-            self._done.set_result(self._ok)
-
-    async def all(self) -> list[bool]:
-        """Per message whether the broker has it. Ends within the producer's send timeout."""
-        return await self._done
+Receipts = Gathering[bool]
+"""Per message whether the broker has it; ends within the producer's send timeout."""
 
 
 class TopicProducer:
@@ -77,13 +52,13 @@ class TopicProducer:
 
     async def send(self, messages: Sequence[Outgoing]) -> Receipts:
         """As publish, without waiting for the receipts."""
-        receipts = Receipts(len(messages))
+        receipts = Receipts(len(messages), unanswered=False)
         try:
             producer = await self._producer(few=len(messages) <= self.FEW)
         except (pulsar.PulsarException, TimeoutError) as error:
             log.warning("no_producer %s %s", self._topic, type(error).__name__)
             for index in range(len(messages)):
-                receipts.answer(index, ok=False)
+                receipts.answer(index, False)
             return receipts
         for index, message in enumerate(messages):
             _send(producer, message, receipts, index)
@@ -123,13 +98,13 @@ class TopicProducer:
 
 def _send(producer: pulsar.Producer, message: Outgoing, receipts: Receipts, index: int) -> None:
     def answered(result: pulsar.Result, _: object) -> None:
-        receipts.answer(index, ok=result == pulsar.Result.Ok)
+        receipts.answer(index, result == pulsar.Result.Ok)
 
     try:
         producer.send_async(message.payload, answered, partition_key=message.key, properties=message.properties or None)
     except pulsar.PulsarException as error:
         log.warning("not_sent %s %s", producer.topic(), type(error).__name__)
-        receipts.answer(index, ok=False)
+        receipts.answer(index, False)
 
 
 def _close(producer: pulsar.Producer) -> None:

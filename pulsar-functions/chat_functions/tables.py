@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -19,6 +18,7 @@ from cassandra.policies import (
 from cassandra.query import BatchStatement, BatchType, BoundStatement, PreparedStatement, tuple_factory
 
 from chat_functions.batching import retrying
+from chat_functions.gathering import Gathering
 from chat_functions.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -110,10 +110,10 @@ class Tables:
 
     async def execute(self, statements: Sequence[Statement]) -> list[list[tuple[Any, ...]] | TablesUnavailable]:
         """Run many at once; per statement its rows, or why not. Ends within the timeout of a statement."""
-        gathering = _Gathering(len(statements))
+        gathering: Gathering[Any] = Gathering(len(statements), unanswered=None)
         for index, statement in enumerate(statements):
             assert self._session is not None, "what is bound has a session"
-            gathering.watch(index, self._session.execute_async(statement))
+            _watch(gathering, index, self._session.execute_async(statement))
         return await gathering.all()
 
 
@@ -133,45 +133,19 @@ def _policy(hosts: list[str]) -> TokenAwarePolicy:
     return TokenAwarePolicy(below)
 
 
-class _Gathering:
-    """Answers of many driver futures; one wake-up of the loop when the last is in."""
+def _watch(gathering: Gathering[Any], index: int, future: ResponseFuture) -> None:
+    """All pages of a statement's rows become its answer, or TablesUnavailable."""
+    rows: list[tuple[Any, ...]] = []
 
-    def __init__(self, count: int) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._lock = threading.Lock()
-        self._open = count
-        self._results: list[Any] = [None] * count
-        self._done: asyncio.Future[list[Any]] = self._loop.create_future()
-        if count == 0:
-            self._done.set_result([])
+    def page(result: Any) -> None:
+        if result:
+            rows.extend(result)
+        if future.has_more_pages:
+            future.start_fetching_next_page()
+        else:
+            gathering.answer(index, rows)
 
-    def watch(self, index: int, future: ResponseFuture) -> None:
-        rows: list[tuple[Any, ...]] = []
+    def failed(error: Exception) -> None:
+        gathering.answer(index, TablesUnavailable(f"{type(error).__name__}"))
 
-        def page(result: Any) -> None:
-            if result:
-                rows.extend(result)
-            if future.has_more_pages:
-                future.start_fetching_next_page()
-            else:
-                self._answer(index, rows)
-
-        def failed(error: Exception) -> None:
-            self._answer(index, TablesUnavailable(f"{type(error).__name__}"))
-
-        future.add_callbacks(page, failed)
-
-    def _answer(self, index: int, result: object) -> None:
-        with self._lock:
-            self._results[index] = result
-            self._open -= 1
-            last = self._open == 0
-        if last:
-            self._loop.call_soon_threadsafe(self._finish)
-
-    def _finish(self) -> None:
-        if not self._done.done():
-            self._done.set_result(self._results)
-
-    async def all(self) -> list[Any]:
-        return await self._done
+    future.add_callbacks(page, failed)
