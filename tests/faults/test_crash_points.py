@@ -23,7 +23,10 @@ from tests.running_stack import Stack
 pytestmark = [pytest.mark.stack, pytest.mark.anyio]
 ROUTER = "chat-router"
 TALK = 12.0
-"""Seconds."""
+"""Seconds at least."""
+DEATHS = 2
+AT_MOST = 60.0
+"""It talks on for so many seconds until the router has died so often: chance may be slow."""
 OFTEN = 0.005
 """The part of all batches at which it dies: about one each four seconds an instance."""
 
@@ -34,8 +37,10 @@ async def _run(stack: Stack, functions: Functions, chance: random.Random, name: 
 
     async def talk(_crowd: Crowd) -> None:
         nonlocal deaths
-        await asyncio.sleep(TALK)
-        deaths = await functions.restarts(name)
+        started = asyncio.get_running_loop().time()
+        while deaths < DEATHS and asyncio.get_running_loop().time() < started + AT_MOST:
+            await asyncio.sleep(TALK)
+            deaths = await functions.restarts(name)
 
     return await scenario.run(stack, functions, chance, talk, within=None, again=False), deaths
 
