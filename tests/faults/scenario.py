@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from tests.faults import stored
 from tests.faults.crowd import Crowd, gathered
 from tests.faults.functions import Functions
 from tests.faults.judge import Verdict, judge
 from tests.running_stack import Stack
+
+WARM = 20.0
+"""Seconds of talk before delays are judged: a Pulsar and a Cassandra that just started still compile themselves."""
+_warm: set[Path] = set()
 
 Trouble = Callable[[Crowd], Awaitable[None]]
 """What happens while everybody talks. The talk ends when it returns."""
@@ -20,6 +25,10 @@ async def run(
     stack: Stack, functions: Functions, chance: random.Random, trouble: Trouble, *, within: float | None, again: bool
 ) -> Verdict:
     """The verdict on one run. `within` and `again`: see judge and Crowd.talking."""
+    if within is not None and stack.data not in _warm:
+        _warm.add(stack.data)
+        async with gathered(stack, chance) as crowd, crowd.talking(again=True):
+            await asyncio.sleep(WARM)
     async with gathered(stack, chance) as crowd:
         async with crowd.talking(again=again):
             await trouble(crowd)

@@ -20,7 +20,8 @@ WITHIN = 1.0
 """Seconds from the moment a message was meant to be sent until every member has it."""
 WITHIN_AFTER_FLUSH = 3.0
 """The same when Redis has lost everything: a gateway learns of it at its next heartbeat (0.25 s), the rooms are rebuilt
-when somebody speaks in them (0.02 to 0.6 s on two cores), and who was just connecting tries again. Measured: 1.1 to 1.8 s."""
+when somebody speaks in them (0.02 to 0.6 s on two cores), and who was just connecting tries again. Measured: 1.0 to
+1.8 s."""
 
 
 @pytest.mark.parametrize("function", ["chat-router", "message-store"])
