@@ -13,7 +13,7 @@ from tests.faults.functions import Functions
 from tests.faults.judge import Verdict, judge
 from tests.running_stack import Stack
 
-WARM = 20.0
+WARM = 30.0
 """Seconds of talk before delays are judged: a Pulsar and a Cassandra that just started still compile themselves."""
 _warm: set[Path] = set()
 

@@ -14,7 +14,7 @@ from tests.faults.crowd import Crowd
 from tests.faults.functions import Functions
 from tests.running_stack import Stack
 
-pytestmark = [pytest.mark.stack, pytest.mark.quiet, pytest.mark.anyio]
+pytestmark = [pytest.mark.stack, pytest.mark.quiet, pytest.mark.anyio, pytest.mark.timeout(400, func_only=True)]
 TIMES = 10
 WITHIN = 1.0
 """Seconds from the moment a message was meant to be sent until every member has it."""
