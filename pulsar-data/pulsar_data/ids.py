@@ -9,6 +9,8 @@ from pulsar_data.model import RoomId, UserId
 
 _ROOMS = uuid.UUID("6b0d5c1e-6f0b-5a4e-9a3f-2b1f6f3f9c10")
 """The namespace of room ids. Never change it: the same request must make the same room for ever."""
+_EXTERNAL = uuid.UUID("e2a5d0a4-55c5-5d3c-8a67-0f4c7c1f6d21")
+"""The namespace of users of external issuers, as unchangeable."""
 
 
 def new_key(now_ms: int) -> str:
@@ -34,3 +36,13 @@ def created_room(creator: UserId, key: str) -> RoomId:
 def direct_room(one: UserId, other: UserId) -> RoomId:
     """The id of the one direct room of two users, whoever starts it."""
     return RoomId(str(uuid.uuid5(_ROOMS, "/".join(sorted((one, other))))))
+
+
+def external_user(issuer: str, subject: str) -> UserId:
+    """The user id of somebody whom an external issuer knows by that name: the same for ever."""
+    return UserId(str(uuid.uuid5(_EXTERNAL, f"{issuer}\n{subject}")))
+
+
+def external_session(user: UserId) -> str:
+    """The one session of such a user: the issuer tells us of no other."""
+    return str(uuid.uuid5(_EXTERNAL, user))

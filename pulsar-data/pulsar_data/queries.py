@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, model_validator
 
 from pulsar_data.model import Counter, Milliseconds, Model, Room, User, Uuid
+from pulsar_data.tokens import ExternalUser
 
 
 class Position(Model):
@@ -29,7 +30,7 @@ class OpenSession(_Query):
     """A socket connects: check the token's session, note the gateway, read snapshot and missed events.
 
     `token` is this opening's interest token: rising within the gateway's boot. `positions`: rooms the client wants to
-    recover. `rooms` false: no automatic subscriptions. Answer: SessionOpened.
+    recover. `rooms` false: no automatic subscriptions. `external`: see CheckSession. Answer: SessionOpened.
     """
 
     type: Literal["open_session"] = "open_session"
@@ -38,6 +39,20 @@ class OpenSession(_Query):
     token: Counter
     rooms: bool = True
     positions: dict[Room, Position] = Field(default_factory=dict)
+    external: ExternalUser | None = None
+
+
+class CheckSession(_Query):
+    """Does a token of this session and version still count? Answer: {}, or error 101.
+
+    `external`: the token is an external issuer's: no session of ours; `version` is when it was issued (ms), and its
+    user is made if this is its first token.
+    """
+
+    type: Literal["check_session"] = "check_session"
+    session: Uuid
+    version: int
+    external: ExternalUser | None = None
 
 
 class OpenRoom(_Query):
@@ -74,6 +89,6 @@ class ListMessages(_Query):
         return self
 
 
-Query = OpenSession | OpenRoom | ListRooms | ListMessages
+Query = OpenSession | CheckSession | OpenRoom | ListRooms | ListMessages
 QUERY: TypeAdapter[Query] = TypeAdapter(Annotated[Query, Field(discriminator="type")])
 """QUERY.validate_json(bytes): the only way in. Raises pydantic.ValidationError."""

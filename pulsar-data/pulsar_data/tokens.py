@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from pulsar_data.model import Milliseconds, Model, User, Uuid
 
@@ -21,6 +21,31 @@ class AccessClaims(Model):
     ver: int
     iat: int
     exp: int
+
+
+class ServiceClaims(Model):
+    """The payload of a service token: a server that may call every method. `sub` is its name, for the audit log."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    iss: str
+    aud: str
+    sub: Annotated[str, Field(min_length=1, max_length=100)]
+    scope: str
+    iat: int
+    exp: int
+
+    @property
+    def serves(self) -> bool:
+        """Whether its scopes (RFC 8693, separated by spaces) hold `service`."""
+        return "service" in self.scope.split(" ")
+
+
+class ExternalUser(Model):
+    """Somebody whom an external issuer vouches for: a user of ours from the first token on."""
+
+    issuer: str
+    name: str | None = None
 
 
 class SessionsRevoked(Model):
