@@ -44,14 +44,16 @@ def _stat(pid: int) -> int | None:
     return None if fields[0] in "ZX" else int(fields[19])
 
 
-def start(argv: Sequence[str], env: Mapping[str, str], cwd: Path, log: Path) -> subprocess.Popen[bytes]:
+def start(
+    argv: Sequence[str], env: Mapping[str, str], cwd: Path, log: Path, timer_slack: int = 0
+) -> subprocess.Popen[bytes]:
     """Start a process that appends to `log` and gets SIGTERM when we die. Call it from the main thread only.
 
     It has a session of its own, so that Ctrl-C in a terminal reaches us alone and we stop the parts in order.
     """
     cwd.mkdir(parents=True, exist_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-I", "-S", tether.__file__, str(os.getpid()), *argv]
+    command = [sys.executable, "-I", "-S", tether.__file__, str(os.getpid()), str(timer_slack), *argv]
     with log.open("ab") as out:
         return subprocess.Popen(
             command, env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True

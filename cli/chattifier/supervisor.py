@@ -115,7 +115,7 @@ class Supervisor:
             self._pause()
 
     def _launch(self, part: Part, restarts: int = 0) -> Running:
-        process = processes.start(part.argv, part.env, part.cwd, part.log)
+        process = processes.start(part.argv, part.env, part.cwd, part.log, part.timer_slack)
         identity = processes.identify(process.pid) or Identity(pid=process.pid, started=0)
         running = Running(part, process, identity, time.monotonic(), restarts=restarts)
         self._set(part.name, State.STARTING, identity)

@@ -18,6 +18,10 @@ from chattifier.processes import environment
 OPTIONS_FRAME = b"\x04\x00\x00\x00\x05\x00\x00\x00\x00"  # native protocol v4, opcode OPTIONS, no body
 SUPPORTED = 0x06
 
+TIMER_SLACK = 2_000_000
+"""Idle workers of Cassandra look for work every 10 to 100 us: 150,000 context switches a second on two cores while 200
+messages a second are stored, and everybody else waits for a turn. With this much slack they are a few thousand; a
+statement may start so much later, where the sync of its group takes 10 ms anyway."""
 SYSTEM_PROPERTIES = {
     "cassandra.ring_delay_ms": "0",  # there is no ring to wait for
     "cassandra.skip_wait_for_gossip_to_settle": "0",
@@ -40,6 +44,7 @@ def cassandra(layout: Layout, ports: Ports, cache: Cache) -> Part:
         listens=f"{HOST}:{ports.cassandra}",
         ready_within=300,
         stop_within=30,
+        timer_slack=TIMER_SLACK,
     )
 
 

@@ -25,6 +25,8 @@ class Part:
     ready_within: float = 120.0
     """Generous: a part that dies is seen at once, and a busy machine is no reason to give up on one that lives."""
     stop_within: float = 20.0
+    timer_slack: int = 0
+    """How late (ns) its timers may be; 0: as usual."""
     restarted: Callable[[], None] | None = None
     """Called when the part is ready again after a restart, to repair what the restart left behind."""
 
