@@ -37,7 +37,7 @@ class Settings(BaseModel):
     """A gateway without a heartbeat for so long gets nothing."""
     recover_bytes: int = 1024 * 1024
     """The most a session opening recovers."""
-    store_interval: int = 25
+    store_interval: int = 50
     """message-store works a batch so often at most: nobody waits for it, and fuller batches cost Cassandra far less."""
     batch: int = Field(default=1000, ge=1)
     """The most messages worked at once."""

@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 
 EPOCH_CACHE = 1.0
 """Seconds that a room's epoch is believed. Only a zombie router sends events of an older one, seconds late."""
+AT_ONCE = 2
+"""Batches under way: the next one is built while Cassandra writes the one before."""
 RETRY = 0.2
 """Seconds before a room whose writes failed is tried again."""
 
@@ -64,22 +66,41 @@ class MessageStore:
         self._graves = DeadLetters(TopicProducer(client, dead_letters.topic("message-store")), inbox)
         self._crash = CrashPoints(settings.crash_at)
         self._interval = settings.store_interval / 1000
+        self._full = settings.batch
+        self._under_way: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Connect to Cassandra."""
         await self._tables.connect(STATEMENTS)
 
     async def handle(self, batch: list[Incoming]) -> None:
-        """Store a batch; rooms that cannot be stored now are parked and tried again."""
-        started = time.monotonic()
-        await self._store(batch)
-        await asyncio.sleep(max(0.0, self._interval - (time.monotonic() - started)))
+        """Store a batch while the one before is still being written; a marker waits until nothing is under way.
 
-    async def _store(self, batch: list[Incoming]) -> None:
-        by_room = self._sort(batch)
+        Rooms that cannot be stored now are parked and tried again.
+        """
+        works = [work for incoming in batch if (work := self._parse(incoming)) is not None]
+        while True:
+            works = self._parking.ready() + works
+            alone = any(isinstance(work.entry, RoomRebuild) for work in works)
+            if len(self._under_way) < (1 if alone else AT_ONCE):
+                break
+            await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+        self._begin(works)
+        if alone:
+            await asyncio.wait(self._under_way)
+        if len(batch) < self._full:
+            await asyncio.sleep(self._interval)
+
+    def _begin(self, works: Sequence[Work]) -> None:
+        """Only now is it known which rooms wait: what was under way may have failed."""
+        task = self._tasks.create_task(self._store(self._sort(works)))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def _store(self, by_room: dict[RoomId, list[Work]]) -> None:
         void = await self._learn_epochs(list(by_room))
         for room in void:
-            self._parking.park(room, by_room.pop(room), asyncio.sleep(RETRY))
+            self._parking.put_back(room, by_room.pop(room), asyncio.sleep(RETRY))
         events: dict[RoomId, list[RoomEvent]] = {}
         for room, works in by_room.items():
             events[room] = [event for event in self._until_marker(room, works) if self._counts(event)]
@@ -89,10 +110,8 @@ class MessageStore:
         for room, works in by_room.items():
             await self._settle(room, works, stored=room not in failed)
 
-    def _sort(self, batch: Sequence[Incoming]) -> dict[RoomId, list[Work]]:
+    def _sort(self, works: Sequence[Work]) -> dict[RoomId, list[Work]]:
         by_room: dict[RoomId, list[Work]] = {}
-        works = self._parking.ready()
-        works += [work for incoming in batch if (work := self._parse(incoming)) is not None]
         for work in works:
             if not self._parking.holds(work.room, work):
                 by_room.setdefault(work.room, []).append(work)
@@ -110,7 +129,7 @@ class MessageStore:
     async def _learn_epochs(self, room_ids: Sequence[RoomId]) -> list[RoomId]:
         """Read the epochs of rooms not seen lately. Returns the rooms whose epoch could not be read."""
         now = time.monotonic()
-        if len(self._epochs) > 50_000:
+        if len(self._epochs) > 50_000 and len(self._under_way) == 1:  # nobody else's batch relies on them
             self._epochs = {room: known for room, known in self._epochs.items() if now - known[1] < EPOCH_CACHE}
         asked = [room for room in room_ids if now - self._epochs.get(room, (0, -EPOCH_CACHE))[1] >= EPOCH_CACHE]
         answers = await self._tables.execute([self._tables.bind(READ_EPOCH, [uuid.UUID(room)]) for room in asked])
@@ -144,7 +163,7 @@ class MessageStore:
     async def _settle(self, room: RoomId, works: list[Work], *, stored: bool) -> None:
         """Ack what is stored; a marker is next, and what is behind it waits for it."""
         if not stored:
-            self._parking.park(room, works, asyncio.sleep(RETRY))
+            self._parking.put_back(room, works, asyncio.sleep(RETRY))
             return
         for index, work in enumerate(works):
             if isinstance(work.entry, RoomRebuild):
