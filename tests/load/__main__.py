@@ -24,7 +24,7 @@ Take = Callable[[Stack, Machine, str], str]
 @click.option("--only", type=click.Choice(report.ORDER), multiple=True, help="Not all: this one (repeatable).")
 @click.option("--commands", default=20_000, show_default=True, help="Of a backlog.")
 @click.option("--rounds", default=3, show_default=True, help="Backlogs, each worked off by all functions in turn.")
-@click.option("--rate", default=200.0, show_default=True, help="Messages a second, over sockets.")
+@click.option("--rate", default=200.0, show_default=True, help="Messages a second, over sockets; and half of it.")
 @click.option("--seconds", default=60.0, show_default=True, help="How long people talk.")
 @click.option("--connections", default=STEPS[-1], show_default=True, help="The most idle connections.")
 @click.option("--page", type=click.Path(path_type=Path), default=report.PAGE, help="Where the figures are written.")
@@ -47,7 +47,7 @@ def main(
     steps = (*(step for step in STEPS if step < connections), connections)
     takes: dict[str, Take] = {
         "drain": lambda s, m, v: report.drain(drain.measure(s, commands, rounds, say), m, v),
-        "talk": lambda s, m, v: report.talk(talk.measure(s, rate, seconds, say), m, v),
+        "talk": lambda s, m, v: report.talk([talk.measure(s, each, seconds, say) for each in (rate, rate / 2)], m, v),
         "idle": lambda s, m, v: report.idle(idle.measure(s, steps, say), m, v),
     }
     chosen = [name for name in report.ORDER if not only or name in only]

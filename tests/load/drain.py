@@ -30,9 +30,20 @@ class Drains:
     """Of every round, by function."""
 
     commands: int
+    cold: dict[str, Drain] = field(default_factory=dict)
+    """Of a round before the others, in which the JVMs of the stack still compile."""
     router: list[Drain] = field(default_factory=list)
     store: list[Drain] = field(default_factory=list)
     pass_through: list[Drain] = field(default_factory=list)
+
+    def add(self, number: int, router: Drain, store: Drain, passed: Drain) -> None:
+        """A round; number 0 is the cold one."""
+        if number == 0:
+            self.cold.update({"chat-router": router, "message-store": store, "pass-through": passed})
+            return
+        self.router.append(router)
+        self.store.append(store)
+        self.pass_through.append(passed)
 
     @property
     def ratio(self) -> float:
@@ -53,19 +64,17 @@ def median_cost(drains: Sequence[Drain]) -> float:
 
 
 def measure(stack: Stack, commands: int, rounds: int, say: Say) -> Drains:
-    """Rounds of all three, one after the other, so that what disturbs the machine disturbs all."""
+    """One round to warm up, then rounds of all three, one after the other, so that what disturbs one disturbs all."""
     drains = Drains(commands)
     run = secrets.token_hex(4)
     rooms = crowd.rooms(stack, crowd.people(stack, ROOMS * MEMBERS), MEMBERS)
     say(f"{ROOMS} rooms of {MEMBERS} are there")
     with crowd.client(stack) as client, comparison.deployed(stack, run) as naive:
-        for number in range(1, rounds + 1):
+        for number in range(rounds + 1):
             payloads = [(one.room, one.to_json()) for one in backlog.commands(rooms, commands, f"load-{run}")]
             router, store = _ours(stack, client, rooms, payloads)
             passed = _naive(stack, client, naive, payloads)
-            drains.router.append(router)
-            drains.store.append(store)
-            drains.pass_through.append(passed)
+            drains.add(number, router, store, passed)
             say(f"round {number}: {_line('router', router)}, {_line('store', store)}, {_line('pass-through', passed)}")
     return drains
 

@@ -30,12 +30,15 @@ started. *chat-router* (checks, numbers, publishes, commits, replies): from the 
 publish times in `events`, the first batch not counted. *message-store*: from the first to the last rise of the
 rooms' heads in Cassandra, on the events that the router has just left. *pass-through*: a function that parses
 each of the same commands, serialises it again and publishes it, at least once; by publish times as well. The
-start of a process is in none of them. CPU is that of the function's process."""
+start of a process is in none of them. The cold round is the first one on a stack that has just started, whose JVMs
+still compile; it is not counted. CPU is that of the function's process."""
 _HOW_TALK = """\
 How: a timetable says when each message is due, and every time counts from there, so what waits behind a stall
 counts as late as well (no coordinated omission). Members sit on the two gateways in turn; a message is on its
 way until its bytes reach the process of the clients. A delivery has passed three durable hops (`commands`,
-`events`, the gateway's topic), each on disk before the next. The first seconds are not timed, but counted.
+`events`, the gateway's topic), each on disk before the next. The first 30 s are not timed, but counted:
+the JVMs of a fresh stack compile then. All of it, the clients too, shares the cores: near their limit every stage
+waits for its turn, as the second rate shows.
 People are rows and tokens signed with the stack's key, not sign-ups."""
 _HOW_IDLE = """\
 How: people with a session each (rows and tokens signed with the stack's key, not sign-ups), each a member of
@@ -64,7 +67,8 @@ def drain(drains: Drains, machine: Machine, versions: str) -> str:
         "pass-through": (drains.pass_through, ""),
     }
     table = [
-        f"| {name} | {median_rate(some):,.0f} | {_each([one.rate for one in some])} | {aim} | {median_cost(some):.0f} |"
+        f"| {name} | {median_rate(some):,.0f} | {_each([one.rate for one in some])} | {aim}"
+        f" | {drains.cold[name].rate:,.0f} | {median_cost(some):.0f} |"
         for name, (some, aim) in rows.items()
     ]
     return "\n".join(
@@ -73,8 +77,8 @@ def drain(drains: Drains, machine: Machine, versions: str) -> str:
             "",
             f"{drains.commands:,} messages over 50 rooms of 20, {len(drains.router)} rounds of all three in turn.",
             "",
-            "| function | median, messages/s | rounds | aim | CPU µs per message |",
-            "|---|---:|---|---|---:|",
+            "| function | median, messages/s | rounds | aim | cold round | CPU µs per message |",
+            "|---|---:|---|---|---:|---:|",
             *table,
             "",
             f"**chat-router : pass-through = {drains.ratio:.2f}** (median of the rounds' ratios; aim ≥ 0.5).",
@@ -86,8 +90,13 @@ def drain(drains: Drains, machine: Machine, versions: str) -> str:
     )
 
 
-def talk(measured: Talk, machine: Machine, versions: str) -> str:
-    """The section of the talk over sockets."""
+def talk(talks: Sequence[Talk], machine: Machine, versions: str) -> str:
+    """The section of the talks over sockets."""
+    parts = [part for measured in talks for part in _talk(measured)]
+    return "\n".join(["## From one person to all others", "", *parts, _HOW_TALK, "", _taken(machine, versions)])
+
+
+def _talk(measured: Talk) -> list[str]:
     plan, heard = measured.plan, measured.heard
     lines = {
         "due → delivered to a member": heard.deliveries,
@@ -98,33 +107,26 @@ def talk(measured: Talk, machine: Machine, versions: str) -> str:
         f"| {name} | {' | '.join(f'{percentile(values, share):.1f}' for share in (0.5, 0.9, 0.99, 1.0))} |"
         for name, values in lines.items()
     ]
-    return "\n".join(
-        [
-            "## From one person to all others",
-            "",
-            f"{plan.rate:.0f} messages a second for {plan.seconds:.0f} s, {len(plan.rooms)} rooms of"
-            f" {len(plan.seats[0])}, {sum(map(len, plan.seats))} sockets over {measured.gateways} gateways.",
-            "",
-            "| sent | acknowledged | stored rows | delivered | expected | twice |",
-            "|---:|---:|---:|---:|---:|---:|",
-            f"| {heard.sent:,} | {heard.acked:,} | {measured.stored:,} | {heard.delivered:,} | {plan.expected:,}"
-            f" | {heard.twice} |",
-            "",
-            "| milliseconds | p50 | p90 | p99 | worst |",
-            "|---|---:|---:|---:|---:|",
-            *table,
-            "",
-            *_histogram(heard.deliveries),
-            "",
-            f"| part | CPU s in {heard.wall:.0f} s | % of a core | µs per message |",
-            "|---|---:|---:|---:|",
-            *_cpu_rows(measured),
-            "",
-            _HOW_TALK,
-            "",
-            _taken(machine, versions),
-        ]
-    )
+    return [
+        f"**{plan.rate:.0f} messages a second** for {plan.seconds:.0f} s, {len(plan.rooms)} rooms of"
+        f" {len(plan.seats[0])}, {sum(map(len, plan.seats))} sockets over {measured.gateways} gateways.",
+        "",
+        "| sent | acknowledged | stored rows | delivered | expected | twice |",
+        "|---:|---:|---:|---:|---:|---:|",
+        f"| {heard.sent:,} | {heard.acked:,} | {measured.stored:,} | {heard.delivered:,} | {plan.expected:,}"
+        f" | {heard.twice} |",
+        "",
+        "| milliseconds | p50 | p90 | p99 | worst |",
+        "|---|---:|---:|---:|---:|",
+        *table,
+        "",
+        *_histogram(heard.deliveries),
+        "",
+        f"| part | CPU s in {heard.wall:.0f} s | % of a core | µs per message |",
+        "|---|---:|---:|---:|",
+        *_cpu_rows(measured),
+        "",
+    ]
 
 
 def start(measured: Start, machine: Machine, versions: str) -> str:

@@ -19,6 +19,8 @@ ROOMS, MEMBERS = 10, 20
 BUCKET = 5000
 """Messages per partition of `messages`."""
 STORED_WITHIN = 60.0
+WARM_UP = 30.0
+"""Seconds of talk before anything is timed: the JVMs of a fresh stack compile for so long."""
 Say = Callable[[str], None]
 
 
@@ -55,7 +57,7 @@ def _plan(stack: Stack, rooms: Sequence[Room], rate: float, seconds: float) -> P
         tuple(Seat(gateways[place % len(gateways)], person.token) for place, person in enumerate(room.members))
         for room in rooms
     )
-    return Plan(tuple(room.id for room in rooms), seats, rate, warm_up=min(5.0, seconds), seconds=seconds)
+    return Plan(tuple(room.id for room in rooms), seats, rate, warm_up=min(WARM_UP, seconds), seconds=seconds)
 
 
 def _stored(stack: Stack, rooms: Sequence[Room], sent: int) -> int:
