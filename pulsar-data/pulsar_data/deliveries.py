@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from pulsar_data.errors import RpcError
-from pulsar_data.events import RoomEvent
+from pulsar_data.events import MessageRead, RoomEvent
 from pulsar_data.model import Counter, Model, Room, User
+from pulsar_data.news import News
 from pulsar_data.rooms import Profile, RoomSummary
 
 Events = Annotated[tuple[Annotated[RoomEvent, Field(discriminator="type")], ...], Field(strict=False)]
@@ -75,7 +76,44 @@ class RoomEntered(Model):
     summary: RoomSummary
 
 
-Item = Publication | Reply | SessionOpened | RoomOpened | RoomEntered
+class RoomLeft(Model):
+    """A user of this gateway is no member any more, by the event numbered `offset`, which came before this."""
+
+    type: Literal["room_left"] = "room_left"
+    user: User
+    room: Room
+    epoch: Counter
+    offset: Counter
+
+
+class RoomNotice(Model):
+    """For the members of a room on this gateway, without a number: pushed as it comes, never recovered."""
+
+    type: Literal["room_notice"] = "room_notice"
+    event: MessageRead
+    client: str | None = None
+
+
+class UserNews(Model):
+    """For all of a user's devices on this gateway. `client`: the connection that caused it."""
+
+    type: Literal["user_news"] = "user_news"
+    user: User
+    news: Annotated[News, Field(discriminator="type")]
+    client: str | None = None
+
+
+class HistoryRead(Model):
+    """Answer to ReadHistory: the room's position, and the events that were asked for, in the order asked for."""
+
+    type: Literal["history_read"] = "history_read"
+    request: Counter
+    epoch: Counter
+    offset: Counter
+    publications: Events = ()
+
+
+Item = Publication | Reply | SessionOpened | RoomOpened | HistoryRead | RoomEntered | RoomLeft | RoomNotice | UserNews
 
 
 class Delivery(Model):

@@ -7,11 +7,15 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from pulsar_data.model import Counter, Milliseconds, Model, Room, User, Uuid
-from pulsar_data.rooms import Kind, Meta, Name, Role, Text, Topic, Users
+from pulsar_data.rooms import Days, Emoji, Kind, Meta, MuteEnd, Name, Reach, Role, Text, Topic, Users
 
 
 class _RoomEvent(Model):
-    """`offset` is dense within the room over all epochs; an event of a lower epoch behind a RoomRebuild is void."""
+    """`offset` is dense within the room over all epochs; an event of a lower epoch behind a RoomRebuild is void.
+
+    `expires`: when the message it belongs to is forgotten, in a room that keeps messages for some days only.
+    `digest`: of what was asked for under `key`.
+    """
 
     room: Room
     epoch: Counter
@@ -19,6 +23,8 @@ class _RoomEvent(Model):
     time: Milliseconds
     actor: User
     key: Uuid
+    digest: str
+    expires: Milliseconds | None = None
 
 
 class MessageSent(_RoomEvent):
@@ -30,7 +36,39 @@ class MessageSent(_RoomEvent):
     reply_to: Counter | None = None
     mentions: Users = ()
     meta: Meta | None = None
-    digest: str
+
+
+class MessageEdited(_RoomEvent):
+    """The message `seq` says this now. Mentions and meta stay as they were where they are not given."""
+
+    type: Literal["message_edited"] = "message_edited"
+    seq: Counter
+    text: Text
+    mentions: Users | None = None
+    meta: Meta | None = None
+
+
+class MessageDeleted(_RoomEvent):
+    """The message `seq` is a tombstone, for ever: nothing that comes later changes it."""
+
+    type: Literal["message_deleted"] = "message_deleted"
+    seq: Counter
+
+
+class ReactionAdded(_RoomEvent):
+    """By `actor`, to the message `seq`."""
+
+    type: Literal["reaction_added"] = "reaction_added"
+    seq: Counter
+    emoji: Emoji
+
+
+class ReactionRemoved(_RoomEvent):
+    """By `actor`, from the message `seq`."""
+
+    type: Literal["reaction_removed"] = "reaction_removed"
+    seq: Counter
+    emoji: Emoji
 
 
 class RoomCreated(_RoomEvent):
@@ -41,17 +79,73 @@ class RoomCreated(_RoomEvent):
     name: Name | None = None
     topic: Topic | None = None
     members: Users = ()
-    digest: str
+    history: Reach | None = None
+
+
+class RoomUpdated(_RoomEvent):
+    """What has changed."""
+
+    type: Literal["room_updated"] = "room_updated"
+    name: Name | None = None
+    topic: Topic | None = None
+    presence: bool | None = None
+    retention_days: Days | None = None
+    history: Reach | None = None
 
 
 class MemberJoined(_RoomEvent):
-    """`joined_seq` is the head at that moment: what came before is not unread."""
+    """`user` was added by `actor`, or joined. `joined_seq` is the head then: what came before is not unread."""
 
     type: Literal["member_joined"] = "member_joined"
     user: User
     role: Role
     joined_seq: Counter
-    digest: str
+
+
+class MemberLeft(_RoomEvent):
+    """`user` left, or was removed by another `actor`."""
+
+    type: Literal["member_left"] = "member_left"
+    user: User
+
+
+class MemberRoleChanged(_RoomEvent):
+    """`user` has this role now."""
+
+    type: Literal["member_role_changed"] = "member_role_changed"
+    user: User
+    role: Role
+
+
+class MemberMuted(_RoomEvent):
+    """`user` may not write until then; a time that has passed: it may again."""
+
+    type: Literal["member_muted"] = "member_muted"
+    user: User
+    until: MuteEnd
+
+
+class MemberBanned(_RoomEvent):
+    """`user` is no member (any more) and cannot become one. `banned` false: it can again."""
+
+    type: Literal["member_banned"] = "member_banned"
+    user: User
+    banned: bool
+
+
+class MessageRead(Model):
+    """`actor` has read up to `seq`. Without a number: marks only rise, so the highest counts, in whatever order.
+
+    `head`: the room's visible offset at that moment.
+    """
+
+    type: Literal["message_read"] = "message_read"
+    room: Room
+    epoch: Counter
+    head: Counter
+    time: Milliseconds
+    actor: User
+    seq: Counter
 
 
 class RoomRebuild(Model):
@@ -63,7 +157,12 @@ class RoomRebuild(Model):
     time: Milliseconds
 
 
-RoomEvent = MessageSent | RoomCreated | MemberJoined
+RoomEvent = (
+    MessageSent | MessageEdited | MessageDeleted | ReactionAdded | ReactionRemoved
+    | RoomCreated | RoomUpdated
+    | MemberJoined | MemberLeft | MemberRoleChanged | MemberMuted | MemberBanned
+)  # fmt: skip
+"""All that is numbered."""
 LogEntry = RoomEvent | RoomRebuild
 ROOM_EVENT: TypeAdapter[RoomEvent] = TypeAdapter(Annotated[RoomEvent, Field(discriminator="type")])
 LOG_ENTRY: TypeAdapter[LogEntry] = TypeAdapter(Annotated[LogEntry, Field(discriminator="type")])

@@ -12,6 +12,9 @@ _ROOMS = uuid.UUID("6b0d5c1e-6f0b-5a4e-9a3f-2b1f6f3f9c10")
 _EXTERNAL = uuid.UUID("e2a5d0a4-55c5-5d3c-8a67-0f4c7c1f6d21")
 """The namespace of users of external issuers, as unchangeable."""
 
+SYSTEM = UserId("00000000-0000-0000-0000-000000000000")
+"""Who acts when the product around us does: above every owner, a member of no room. No person has this id."""
+
 
 def new_key(now_ms: int) -> str:
     """A fresh UUIDv7 (RFC 9562) of that time: 48 bits of milliseconds, the rest random."""

@@ -89,6 +89,63 @@ class ListMessages(_Query):
         return self
 
 
-Query = OpenSession | CheckSession | OpenRoom | ListRooms | ListMessages
+class SearchMessages(_Query):
+    """Answer: {messages: [Message], more}: those that hold all words, newest first, of lower seq than `before`."""
+
+    type: Literal["search_messages"] = "search_messages"
+    room: Room
+    text: Annotated[str, Field(min_length=1, max_length=200)]
+    before: Counter | None = None
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+
+
+class GetRoom(_Query):
+    """Answer: RoomSummary."""
+
+    type: Literal["get_room"] = "get_room"
+    room: Room
+
+
+class ListMembers(_Query):
+    """Answer: {members: [Member] by user id behind `after`, more}."""
+
+    type: Literal["list_members"] = "list_members"
+    room: Room
+    after: User | None = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 200
+
+
+class GetUser(_Query):
+    """Answer: PublicProfile of `target`."""
+
+    type: Literal["get_user"] = "get_user"
+    target: User
+
+
+class FindUser(_Query):
+    """Answer: PublicProfile of the one who has this name now."""
+
+    type: Literal["find_user"] = "find_user"
+    username: Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class ReadHistory(_Query):
+    """A client's `history` of a room. `since` excluded; `limit` 0: only the position. Answer: HistoryRead.
+
+    Without `since`: from the oldest on, or from the newest back with `reverse`. Error 112 for a foreign epoch.
+    """
+
+    type: Literal["read_history"] = "read_history"
+    room: Room
+    limit: Annotated[int, Field(ge=0, le=1000)] = 0
+    since: Position | None = None
+    reverse: bool = False
+
+
+Query = (
+    OpenSession | CheckSession | OpenRoom | ListRooms | GetRoom | ListMembers
+    | ListMessages | SearchMessages | ReadHistory
+    | GetUser | FindUser
+)  # fmt: skip
 QUERY: TypeAdapter[Query] = TypeAdapter(Annotated[Query, Field(discriminator="type")])
 """QUERY.validate_json(bytes): the only way in. Raises pydantic.ValidationError."""

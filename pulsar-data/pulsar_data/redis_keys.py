@@ -2,8 +2,9 @@
 
 | key | type | owner | holds |
 |---|---|---|---|
-| `room:{R}:head` | hash | chat-router | numbers, epoch, run_id, kind, name, topic, last message |
+| `room:{R}:head` | hash | chat-router | numbers, epoch, run_id, number of owners, kind, name and so on, last message |
 | `room:{R}:members` | hash | chat-router | user -> Membership as JSON |
+| `room:{R}:banned` | set | chat-router | users who are kept out |
 | `room:{R}:recent` | list | chat-router | the last committed events as JSON, oldest first |
 | `room:{R}:key:<sender>:<key>` | hash | chat-router | numbers first given to an idempotency key, 24 h |
 | `room:{R}:gateways` | hash | archive, router, gateways | interest: gateway id -> token |
@@ -30,6 +31,11 @@ def head(room: RoomId) -> str:
 def members(room: RoomId) -> str:
     """Members of a room."""
     return f"room:{{{room}}}:members"
+
+
+def banned(room: RoomId) -> str:
+    """Users who may not become members of a room."""
+    return f"room:{{{room}}}:banned"
 
 
 def recent(room: RoomId) -> str:

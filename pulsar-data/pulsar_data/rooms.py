@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, StringConstraints
 
 from pulsar_data.model import Counter, Milliseconds, Model, Room, User, Uuid
 
@@ -16,6 +16,14 @@ Topic = Annotated[str, Field(max_length=1000)]
 Meta = dict[str, JsonValue]
 """Free JSON of the product around us, carried untouched."""
 Users = Annotated[tuple[User, ...], Field(strict=False, max_length=1000)]
+Emoji = Annotated[str, StringConstraints(pattern=r"^[^\s\x00-\x1f\x7f-\x9f]{1,32}$")]
+"""An emoji, or a short name of one: 1 to 32 characters without blanks and control characters."""
+Days = Annotated[int, Field(ge=0, le=36_500)]
+"""How long messages are kept; 0 is for ever."""
+MuteEnd = Annotated[int, Field(ge=0, lt=10**14)]
+"""ms since the epoch; a time that has passed, such as 0, mutes nobody."""
+Reach = Literal["all", "from_join"]
+"""Which messages a member may read: all of the room's, or only those since it joined."""
 
 
 class Head(Model):
@@ -27,7 +35,7 @@ class Head(Model):
 
 
 class Membership(Model):
-    """One member of one room. `joined_seq`: the head then; `offset`, `time`: of the event that let them in."""
+    """One member of one room. `joined_seq`: the head then; `offset`, `time`: of the event that last changed this."""
 
     role: Role
     joined_seq: Counter
@@ -35,11 +43,13 @@ class Membership(Model):
     offset: Counter
     time: Milliseconds
     muted_until: Milliseconds | None = None
-    banned: bool | None = None
 
 
 class Message(Model):
-    """A message as `message.list` gives it, edits and reactions applied."""
+    """A message as `message.list` gives it, edits and reactions applied.
+
+    A deleted one is a tombstone: `deleted`, an empty text, no mentions, no reactions, no meta.
+    """
 
     room: Room
     seq: Counter
@@ -57,7 +67,10 @@ class Message(Model):
 
 
 class RoomSummary(Model):
-    """A room in one member's list. `unread` = head.seq - read_seq."""
+    """A room in one member's list. `unread` = head.seq - read_seq. `last_message` comes without its reactions.
+
+    `presence`, `retention_days`, `history` only where they are not off, for ever, all; `muted_until`: of this member.
+    """
 
     room: Room
     kind: Kind
@@ -69,6 +82,20 @@ class RoomSummary(Model):
     unread: Counter
     last_message: Message | None = None
     members: Counter
+    presence: bool | None = None
+    retention_days: Days | None = None
+    history: Reach | None = None
+    muted_until: Milliseconds | None = None
+
+
+class Member(Model):
+    """A member as `member.list` gives it."""
+
+    user: User
+    role: Role
+    joined_at: Milliseconds
+    read_seq: Counter
+    muted_until: Milliseconds | None = None
 
 
 class Profile(Model):
@@ -77,3 +104,13 @@ class Profile(Model):
     user_id: User
     username: str
     display_name: str | None = None
+
+
+class PublicProfile(Model):
+    """What anybody sees of a user. Of one who has gone only `deleted`."""
+
+    user_id: User
+    username: str | None = None
+    display_name: str | None = None
+    bio: str | None = None
+    deleted: bool | None = None

@@ -1,4 +1,4 @@
-"""Signals: what is true for a moment only. Topic `signals` (non-persistent), to every gateway; lost ones are no loss."""
+"""Signals: what is true for a moment only. Topic `signals` (non-persistent), to every gateway; one may be lost."""
 
 from __future__ import annotations
 

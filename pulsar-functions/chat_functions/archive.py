@@ -102,3 +102,5 @@ class Archive:
             case ListMessages():
                 page = await self._history.page(query)
                 return Reply(request=query.request, result=page.to_dict())
+            case _:
+                raise ChatError(ErrorCode.NOT_AVAILABLE, "not answered yet")

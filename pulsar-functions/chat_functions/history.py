@@ -110,7 +110,15 @@ def _message(room: RoomId, row: Sequence[object]) -> Message:
             "room": room, "seq": seq, "offset": offset, "sender": str(sender), "key": str(key), "text": text or "",
             "time": at, "edited_at": edited, "deleted": deleted, "reply_to": reply_to,
             "mentions": tuple(str(user) for user in mentions or ()),  # type: ignore[attr-defined]
-            "reactions": {emoji: tuple(map(str, users)) for emoji, users in (reactions or {}).items()},  # type: ignore[attr-defined]
+            "reactions": _reactions(reactions),
             "meta": from_json(meta) if isinstance(meta, str) else None,
         }
     )  # fmt: skip
+
+
+def _reactions(stored: object) -> dict[str, tuple[str, ...]]:
+    """From the (emoji, user) pairs of a row."""
+    by_emoji: dict[str, tuple[str, ...]] = {}
+    for emoji, user in stored or ():  # type: ignore[attr-defined]
+        by_emoji[emoji] = (*by_emoji.get(emoji, ()), str(user))
+    return by_emoji

@@ -178,12 +178,12 @@ def _add_members(pipe: Pipeline, _: str, *, key: str, members: list[tuple[UserId
 def _member(row: tuple[Any, ...], mark: list[tuple[Any, ...]] | TablesUnavailable) -> tuple[UserId, Membership]:
     if isinstance(mark, TablesUnavailable):
         raise mark
-    user, role, joined_seq, offset, at, muted, banned, sent = row
+    user, role, joined_seq, offset, at, muted, _, sent = row
     read = max(mark[0][0] or 0 if mark else 0, sent or 0)
     return UserId(str(user)), Membership.model_validate(
         {
             "role": role, "joined_seq": joined_seq, "read_seq": max(read, joined_seq), "offset": offset,
-            "time": at, "muted_until": muted, "banned": banned,
+            "time": at, "muted_until": muted,
         }
     )  # fmt: skip
 

@@ -107,6 +107,9 @@ class ChatRouter:
             return None
         if isinstance(work.command, RebuildRoom):
             return work
+        if not isinstance(work.command, stages.KNOWN):
+            await self._courier.refuse(work, ErrorCode.NOT_AVAILABLE)
+            return None
         try:
             stages.check(work.command, self._settings)
         except ChatError as error:

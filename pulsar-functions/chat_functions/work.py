@@ -14,11 +14,13 @@ from chat_functions.batching import Incoming
 from chat_functions.numbering import Commit, Numbers, Operation, Request
 from chat_functions.settings import Settings
 from pulsar_data import ids
-from pulsar_data.commands import AddMember, CreateRoom, RebuildRoom, Sender, SendMessage
+from pulsar_data.commands import AddMember, Change, CreateRoom, MarkRead, RebuildRoom, Sender, SendMessage
 from pulsar_data.events import RoomEvent
 from pulsar_data.model import RoomId, UserId
 
-RoomCommand = SendMessage | CreateRoom | AddMember
+RoomCommand = Change
+KNOWN = (SendMessage, CreateRoom, AddMember)
+"""Commands that are worked; others are answered with 108."""
 OLD_KEY = 23 * 3600 * 1000
 """ms: Redis may have forgotten a key of this age (it remembers for 24 h)."""
 NOBODY = Sender(gateway="", client="", request=0)
@@ -29,7 +31,7 @@ class Work:
     """A command of a client (`RoomCommand`), or archive's wish to have a room rebuilt."""
 
     incoming: Incoming
-    command: RoomCommand | RebuildRoom
+    command: RoomCommand | MarkRead | RebuildRoom
     digest: str = ""
     looked_up: int | None = None
     """The epoch in which Cassandra was asked for the key. It says nothing about a later epoch."""
@@ -53,7 +55,7 @@ class Work:
     @property
     def asked(self) -> RoomCommand:
         """The command of a client; never call it for a RebuildRoom."""
-        assert not isinstance(self.command, RebuildRoom)
+        assert not isinstance(self.command, (RebuildRoom, MarkRead))
         return self.command
 
     @property
@@ -88,7 +90,7 @@ def digest(command: RoomCommand) -> str:
     return hashlib.blake2b(to_json(content), digest_size=12).hexdigest()
 
 
-def named_users(command: RoomCommand | RebuildRoom) -> set[UserId]:
+def named_users(command: RoomCommand | MarkRead | RebuildRoom) -> set[UserId]:
     """Users who must exist."""
     if isinstance(command, CreateRoom):
         return set(command.members) - {command.actor}
@@ -119,6 +121,7 @@ def event(work: Work) -> RoomEvent:
         return messages.sent(command, numbers, work.digest)
     if isinstance(command, CreateRoom):
         return rooms.created(command, numbers, work.digest)
+    assert isinstance(command, AddMember)
     return rooms.joined(command, numbers, work.digest)
 
 

@@ -13,7 +13,7 @@ import structlog
 from pydantic import ValidationError
 
 from pulsar_data.commands import Command
-from pulsar_data.deliveries import Delivery, Item, Publication, RoomEntered
+from pulsar_data.deliveries import Delivery, Item, Publication, RoomEntered, RoomLeft, RoomNotice, UserNews
 from pulsar_data.errors import Disconnect, ErrorCode
 from pulsar_data.queries import Query
 from pulsar_data.tokens import SessionsRevoked
@@ -132,6 +132,8 @@ class Gateway:
                     self.hub.publish(item.event.room, kept(item.event, item.client))
                 case RoomEntered():
                     self._enter(item)
+                case RoomLeft() | RoomNotice() | UserNews():
+                    log.debug("not_pushed", item=item.type)
                 case _:
                     self.requests.resolve(item)
         except Exception:  # the edge of the process: one bad item must not stop the others

@@ -185,8 +185,8 @@ PING: Final = b"{}"
 def publication(event: RoomEvent, client: str | None = None) -> bytes:
     """A Publication of a room event. `client`: the connection that caused it, where known."""
     info = {"user": event.actor} if client is None else {"user": event.actor, "client": client}
-    # Epoch and digest are between our parts; the client gets the epoch with its position.
-    data = event.model_dump_json(exclude_none=True, exclude={"epoch", "digest"}).encode()
+    # Epoch, digest and expiry are between our parts; the client gets the epoch with its position.
+    data = event.model_dump_json(exclude_none=True, exclude={"epoch", "digest", "expires"}).encode()
     return b'{"data":%b,"info":%b,"offset":%d,"time":%d}' % (data, to_json(info), event.offset, event.time)
 
 

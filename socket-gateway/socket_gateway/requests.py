@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pulsar_data.deliveries import Reply, RoomOpened, SessionOpened
+from pulsar_data.deliveries import HistoryRead, Reply, RoomOpened, SessionOpened
 from pulsar_data.errors import ErrorCode, RpcError
 
-Answer = Reply | SessionOpened | RoomOpened
+Answer = Reply | SessionOpened | RoomOpened | HistoryRead
 OnAnswer = Callable[[Answer], None]
 
 

@@ -65,7 +65,6 @@ async def test_a_key_with_another_content_is_a_conflict(redis: RedisLink) -> Non
     ("membership", "code"),
     [
         (None, ErrorCode.NOT_A_MEMBER),
-        (member(banned=True), ErrorCode.BANNED),
         (member(muted_until=now() + 3_600_000), ErrorCode.MUTED),
     ],
 )
