@@ -54,3 +54,10 @@ def test_a_process_that_ended_is_not_alive_though_nobody_reaped_it() -> None:
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     assert identify(process.pid) is None
     process.wait()
+
+
+def test_a_process_may_get_timers_that_are_later_than_usual(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    show = ["cat", "/proc/self/timerslack_ns"]
+    processes.start(show, processes.environment(), tmp_path, log, timer_slack=2_000_000).wait(10)
+    assert log.read_text().strip() == "2000000"
