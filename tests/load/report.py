@@ -22,7 +22,7 @@ machine, the clients too, so these are not the limits of a cluster; ratios and C
 milliseconds. Nothing is simulated: Pulsar with its Functions worker (receipts mean *on disk*), Cassandra, Redis,
 two gateways, sockets.
 """
-ORDER = ("start", "drain", "talk", "idle")
+ORDER = ("start", "talk", "idle", "drain")
 _BARS = 12
 _HOW_DRAIN = """\
 How: all instances are stopped, the commands are published (KeyBased batches, fresh keys), one instance is
