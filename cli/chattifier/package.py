@@ -43,15 +43,19 @@ class Sources:
 def build(sources: Sources, folder: Path, locked_dependencies: Path | None = None) -> Path:
     """Write the zip into `folder`; with `locked_dependencies` (a hashed requirements file) the wheels as well.
 
-    The wheels fit the Python and the C library of this machine: build where the worker's are the same.
+    The wheels fit the Python and the C library of this machine: build where the worker's are the same. Every start of an
+    instance installs them, so a worker that has them already is back sooner after a crash.
     """
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{NAME}.zip"
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        for inside, path in _files(sources):
-            _add(archive, f"{NAME}/src/{inside}", path)
-        if locked_dependencies is not None:
-            _add_wheels(archive, locked_dependencies)
+    with tempfile.TemporaryDirectory(dir=folder) as unfinished:
+        made = Path(unfinished) / target.name
+        with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+            for inside, path in _files(sources):
+                _add(archive, f"{NAME}/src/{inside}", path)
+            if locked_dependencies is not None:
+                _add_wheels(archive, locked_dependencies)
+        made.replace(target)
     return target
 
 
@@ -75,9 +79,11 @@ def _add(archive: zipfile.ZipFile, name: str, path: Path) -> None:
 
 def _add_wheels(archive: zipfile.ZipFile, lock: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary=:all:", "--require-hashes"]
-        fetched = subprocess.run([*command, "--dest", folder, "--requirement", str(lock)], check=False)
-        if fetched.returncode != 0:
-            raise DeployError(f"The wheels in {lock} could not be fetched: see pip's message above.")
+        # `wheel`, not `download`: two of the dependencies are published as sources only. They are built with the
+        # setuptools of this environment, which is locked as well.
+        command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+        options = ["--require-hashes", "--wheel-dir", folder, "--requirement", str(lock)]
+        if subprocess.run([*command, *options], check=False).returncode != 0:
+            raise DeployError(f"The wheels in {lock} could not be made: see pip's message above.")
         for wheel in sorted(Path(folder).glob("*.whl")):
             _add(archive, f"{NAME}/deps/{wheel.name}", wheel)

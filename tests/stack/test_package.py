@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from pathlib import Path
 
@@ -19,6 +20,15 @@ def test_it_has_both_packages_below_the_folder_that_is_named_as_the_file(tmp_pat
     assert f"{NAME}/src/pulsar_data/topics.py" in names
     assert all(name.startswith(f"{NAME}/src/") for name in names)
     assert not [name for name in names if name.endswith(".pyc")]
+
+
+def test_with_its_dependencies_it_has_a_wheel_for_every_locked_one(tmp_path: Path) -> None:
+    lock = Path(__file__).parents[2] / "locks" / "functions.txt"
+    with zipfile.ZipFile(package.build(Sources.installed(), tmp_path, lock)) as zipped:
+        wheels = [Path(name).name for name in zipped.namelist() if name.startswith(f"{NAME}/deps/")]
+    packed = {wheel.split("-")[0].lower().replace("_", "-") for wheel in wheels}
+    unconditional = re.findall(r"^([a-z0-9.-]+)==[^ ]+ \\$", lock.read_text(), re.MULTILINE)
+    assert {"cassandra-driver", "redis", "pydantic", "ratelimit"} <= set(unconditional) <= packed
 
 
 def test_the_same_sources_give_the_same_bytes(tmp_path: Path) -> None:
