@@ -43,8 +43,8 @@ class Sources:
 def build(sources: Sources, folder: Path, locked_dependencies: Path | None = None) -> Path:
     """Write the zip into `folder`; with `locked_dependencies` (a hashed requirements file) the wheels as well.
 
-    The wheels fit the Python and the C library of this machine: build where the worker's are the same. Every start of an
-    instance installs them, so a worker that has them already is back sooner after a crash.
+    The wheels fit the Python and the C library of this machine: build where the worker's are the same. Every start of
+    an instance installs them, so a worker that has them already is back sooner after a crash.
     """
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{NAME}.zip"
