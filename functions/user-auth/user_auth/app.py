@@ -7,6 +7,7 @@ import time
 from user_auth.accounts import Accounts
 from user_auth.announcements import Announcements
 from user_auth.api import Api
+from user_auth.cors import Origins
 from user_auth.database import Database
 from user_auth.http import Router
 from user_auth.keys import KeyFolder
@@ -33,4 +34,5 @@ def router(settings: Settings) -> Router:
     users = Users(database)
     signins = Signins(users, Sessions(database), tokens, revocations, settings.session_seconds, now_ms)
     accounts = Accounts(users, signins, revocations, now_ms)
-    return Router(Api(accounts, signins, tokens, Limits(memory, settings.limits)).endpoints())
+    api = Api(accounts, signins, tokens, Limits(memory, settings.limits))
+    return Router(api.endpoints(), Origins(settings.origins))

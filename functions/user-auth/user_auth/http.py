@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from user_auth import logs
+from user_auth.cors import NOBODY, Origins
 from user_auth.errors import Code, FieldError, InvalidFields, Refused
 from user_auth.tokens import invalid_token
 
@@ -95,7 +96,8 @@ class Endpoint:
 class Router:
     """Finds the endpoint of a request and answers every failure as a problem: nothing else ever reaches the client."""
 
-    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+    def __init__(self, endpoints: Sequence[Endpoint], origins: Origins = NOBODY) -> None:
+        self._origins = origins
         self.endpoints = tuple(endpoints)
         self._paths: dict[str, dict[str, Endpoint]] = {}
         for endpoint in self.endpoints:
@@ -103,6 +105,13 @@ class Router:
 
     def answer(self, request: Request) -> Answer:
         """Never raises: this is the edge of the process."""
+        if self._origins.is_preflight(request):
+            answer = Answer(204, headers=self._origins.preflight())
+        else:
+            answer = self._answer(request)
+        return replace(answer, headers={**answer.headers, **self._origins.headers(request)})
+
+    def _answer(self, request: Request) -> Answer:
         try:
             return self._find(request).handle(request)
         except Refused as refused:

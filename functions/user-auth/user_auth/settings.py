@@ -52,6 +52,8 @@ class Settings(BaseModel):
     access_seconds: int = 15 * 60
     session_seconds: int = 30 * 24 * 3600
     trusted_proxies: int = Field(default=0, ge=0)
+    origins: frozenset[str] = frozenset()
+    """Origins (`https://chat.example.org`) whose pages may call; a page of our own origin needs no entry."""
     limits: Mapping[str, Limit] = DEFAULT_LIMITS
 
     @classmethod
@@ -62,6 +64,8 @@ class Settings(BaseModel):
         }
         if addresses := environment.get("CHATTIFIER_CASSANDRA"):
             values["cassandra"] = tuple(_address(part) for part in addresses.split(","))
+        if origins := environment.get("CHATTIFIER_ORIGINS"):
+            values["origins"] = frozenset(part.strip() for part in origins.split(",") if part.strip())
         values["limits"] = _limits(environment.get("CHATTIFIER_AUTH_LIMITS", ""))
         return cls.model_validate(values)
 
