@@ -89,7 +89,7 @@ class DeleteParams(_Change):
 class ReactParams(_Change):
     """`reaction.add`."""
 
-    becomes: ClassVar[Any] = commands.AddReaction
+    becomes = commands.AddReaction
     seq: Counter
     emoji: Emoji
 

@@ -1,0 +1,8 @@
+"""What we use of PyYAML."""
+
+from typing import Any
+
+def safe_load(stream: str) -> Any: ...
+def safe_dump(
+    data: object, *, sort_keys: bool = True, allow_unicode: bool | None = None, width: float | None = None
+) -> str: ...
