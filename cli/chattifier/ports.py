@@ -26,6 +26,7 @@ class Ports(BaseModel):
     auth: int = 8081
     cassandra_storage: int = 7000
     bookie: int = 3181
+    web: int = 8088
     gateways: tuple[int, ...] = (8001, 8002)
 
     @classmethod
@@ -45,6 +46,7 @@ class Ports(BaseModel):
             "cassandra": {"cassandra": self.cassandra, "cassandra (storage)": self.cassandra_storage},
             "pulsar": {"pulsar": self.pulsar, "pulsar (admin)": self.pulsar_web, "pulsar (bookie)": self.bookie},
             "auth": {"auth": self.auth},
+            "web": {"web": self.web},
         }
         if part in single:
             return single[part]

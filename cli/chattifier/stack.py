@@ -18,7 +18,7 @@ from chattifier.layout import Layout
 from chattifier.package import Sources
 from chattifier.parts.cassandra import cassandra
 from chattifier.parts.part import Part, Task
-from chattifier.parts.programs import auth, gateway, settings
+from chattifier.parts.programs import auth, gateway, settings, web
 from chattifier.parts.pulsar import admin_url, pulsar
 from chattifier.parts.redis import redis
 from chattifier.ports import HOST, Ports, check_free
@@ -29,7 +29,7 @@ from chattifier.schema import LOCAL_REPLICATION, CassandraAddress
 from chattifier.supervisor import Stage
 from chattifier.topics import Admin
 
-ALL = ("redis", "cassandra", "pulsar", "functions", "auth", "gateways")
+ALL = ("redis", "cassandra", "pulsar", "functions", "auth", "gateways", "web")
 KEYSPACE = "chat"
 
 
@@ -69,7 +69,7 @@ class Stack:
             self._stores(),
             self._contents(),
             self._functions_and_auth(),
-            self._gateways(),
+            self._gateways_and_web(),
         )
         return [stage for stage in map(tuple, stages) if stage]
 
@@ -94,10 +94,12 @@ class Stack:
         if "auth" in self.only:
             yield auth(self.layout, self.ports)
 
-    def _gateways(self) -> Iterator[Part]:
+    def _gateways_and_web(self) -> Iterator[Part]:
         if "gateways" in self.only:
             for number in range(1, len(self.ports.gateways) + 1):
                 yield gateway(number, self.layout, self.ports)
+        if "web" in self.only:
+            yield web(self.layout, self.ports)
 
     @property
     def _admin(self) -> Admin:

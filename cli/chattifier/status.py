@@ -51,6 +51,7 @@ class Report(_Model):
     auth: str
     gateways: tuple[str, ...]
     edge: str | None
+    web: str
     pulsar: PulsarAddress
     cassandra: CassandraPlace
     redis: RedisAddress
@@ -64,6 +65,7 @@ def report(layout: Layout, state: RunState) -> Report:
         auth=f"http://{HOST}:{ports.auth}",
         gateways=tuple(f"ws://{HOST}:{port}/connection/websocket" for port in ports.gateways),
         edge=None,
+        web=f"http://{HOST}:{ports.web}",
         pulsar=PulsarAddress(
             service_url=f"pulsar://{HOST}:{ports.pulsar}", admin_url=f"http://{HOST}:{ports.pulsar_web}"
         ),
@@ -113,6 +115,7 @@ def _listens(name: str, now: Report) -> str:
         "cassandra": f"{now.cassandra.host}:{now.cassandra.port}",
         "pulsar": f"{now.pulsar.service_url}  {now.pulsar.admin_url}",
         "auth": now.auth,
+        "web": now.web,
     }
     numbered = {f"gateway-{number}": url for number, url in enumerate(now.gateways, start=1)}
     return {**single, **numbered}.get(name, "")

@@ -18,7 +18,7 @@ from tests.running_stack import free_ports, started
 from .command import Command
 from .eventually import eventually
 
-ADDRESSES = {"auth", "gateways", "edge", "pulsar", "cassandra", "redis", "parts"}
+ADDRESSES = {"auth", "gateways", "edge", "web", "pulsar", "cassandra", "redis", "parts"}
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ def client(stack: Stack) -> Iterator[pulsar.Client]:
 
 def test_every_part_runs_and_has_a_log(stack: Stack) -> None:
     instances = {f"{name}-{number}" for name in FUNCTIONS for number in (0, 1)}
-    assert set(stack.parts) == {"redis", "cassandra", "pulsar", "auth", "gateway-1", "gateway-2"} | instances
+    assert set(stack.parts) == {"redis", "cassandra", "pulsar", "auth", "gateway-1", "gateway-2", "web"} | instances
     for name, part in stack.parts.items():
         assert part.state == "ready", name
         assert part.pid is not None, name

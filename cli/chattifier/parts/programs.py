@@ -1,4 +1,4 @@
-"""Our own processes: the auth function on functions-framework, and the socket gateways."""
+"""Our own processes: the auth function on functions-framework, the socket gateways, and the web client's server."""
 
 from __future__ import annotations
 
@@ -36,7 +36,11 @@ def auth(layout: Layout, ports: Ports) -> Part:
     return Part(
         name="auth",
         argv=(str(framework), "--source", str(main), "--target", "user_auth", *address),
-        env=environment(**settings(layout, ports), CHATTIFIER_SIGNING_KEYS=str(layout.signing_keys)),
+        env=environment(
+            **settings(layout, ports),
+            CHATTIFIER_SIGNING_KEYS=str(layout.signing_keys),
+            CHATTIFIER_ORIGINS=",".join(web_origins(ports)),
+        ),
         cwd=layout.part("auth"),
         log=layout.log("auth"),
         ready=lambda: ok(f"http://{HOST}:{ports.auth}/.well-known/jwks.json"),
@@ -57,4 +61,29 @@ def gateway(number: int, layout: Layout, ports: Ports) -> Part:
         ready=lambda: ok(f"http://{HOST}:{port}/readyz"),
         listens=f"ws://{HOST}:{port}/connection/websocket",
         stop_within=20,  # it spreads the closing of its sockets over a few seconds
+    )
+
+
+def web_origins(ports: Ports) -> tuple[str, ...]:
+    """The origins of the web client, however one spells this machine."""
+    return f"http://{HOST}:{ports.web}", f"http://localhost:{ports.web}"
+
+
+def web(layout: Layout, ports: Ports) -> Part:
+    """The web client: static files, and the addresses of auth and gateways."""
+    folder = package_folder("chattifier").parents[1] / "web"
+    if not (folder / "index.html").exists():
+        raise StackError(f"The web client is not there: {folder / 'index.html'} is missing.")
+    sockets = [word for port in ports.gateways for word in ("--socket", f"ws://{HOST}:{port}/connection/websocket")]
+    address = f"http://{HOST}:{ports.web}"
+    options = ("--folder", str(folder), "--port", str(ports.web), "--auth", f"http://{HOST}:{ports.auth}", *sockets)
+    return Part(
+        name="web",
+        argv=(sys.executable, "-m", "chattifier.web_server", *options),
+        env=environment(),
+        cwd=layout.part("web"),
+        log=layout.log("web"),
+        ready=lambda: ok(f"{address}/config.json"),
+        listens=address,
+        stop_within=5,
     )

@@ -1,0 +1,75 @@
+// The one socket: Centrifuge's own client, which reconnects, refreshes tokens and recovers.
+
+import { Centrifuge, UnauthorizedError } from "../vendor/centrifuge.mjs";
+import { newKey } from "./ids.js";
+
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+
+/** Whether the same request may succeed later: the client's own codes are below 100 (time-out, connection lost). */
+const passing = (error) => error.temporary === true || error.code < 100 || error.code === 111;
+
+/** A WebSocket that takes any of several addresses, another one at each try: gateways come and go. */
+function anyOf(sockets) {
+  return class extends WebSocket {
+    constructor(_address, protocols) {
+      super(sockets[Math.floor(Math.random() * sockets.length)], protocols);
+    }
+  };
+}
+
+export class Connection {
+  constructor(sockets, account) {
+    let used = null;
+    const getToken = async () => {
+      used = await account.token(used);
+      if (used === null) throw new UnauthorizedError("the session has ended");
+      return used;
+    };
+    this.client = new Centrifuge(sockets[0], {
+      websocket: anyOf(sockets), getToken, name: "chattifier-web", timeout: 8000, maxReconnectDelay: 5000,
+    });
+  }
+
+  on(event, listener) {
+    this.client.on(event, listener);
+  }
+
+  open() {
+    this.client.connect();
+  }
+
+  close() {
+    this.client.disconnect();
+  }
+
+  get ended() {
+    return this.client.state === "disconnected";
+  }
+
+  /** A read: tried again only when the connection was lost under it. Throws {code, message}. */
+  async ask(method, data = {}) {
+    for (;;) {
+      await this.client.ready();
+      try {
+        return (await this.client.rpc(method, data)).data;
+      } catch (error) {
+        if (!passing(error) || this.ended) throw error;
+        await pause(500);
+      }
+    }
+  }
+
+  /** A change: repeated under one key until it is answered, so it happens once. Throws {code, message}. */
+  change(method, data, key = newKey()) {
+    return this.ask(method, { ...data, key });
+  }
+
+  /** Nobody answers, and nothing waits. */
+  whisper(data) {
+    this.client.send(data).catch(() => {});
+  }
+
+  presence(room) {
+    return this.client.presence(`room:${room}`);
+  }
+}
