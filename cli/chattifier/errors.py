@@ -7,7 +7,9 @@ ChattifierError
 ├── PartFailed          a part of the stack ended or did not become ready
 ├── StackError          the stack is not in the state the command needs
 ├── DeployError         Pulsar refused a namespace, a topic or a function
-└── DemoFailed          the demo saw something it did not expect
+├── DemoFailed          the demo saw something it did not expect
+├── ChatFailed          the terminal client cannot go on
+└── Refused             the server answered a call with an error; the conversation goes on
 """
 
 from __future__ import annotations
@@ -45,3 +47,15 @@ class DeployError(ChattifierError):
 
 class DemoFailed(ChattifierError):
     """The demo saw something that it did not expect."""
+
+
+class ChatFailed(ChattifierError):
+    """The terminal client cannot go on. `status`: of the HTTP answer, if there was one."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Refused(ChattifierError):
+    """The server answered a call with an error: its stable name is the message."""

@@ -13,6 +13,7 @@ COMMANDS = {
     "logs": "stack",
     "reset": "stack",
     "demo": "demo",
+    "chat": "chat",
     "deploy": "deploy",
     "package": "deploy",
     "dead-letters": "dead_letters",

@@ -1,0 +1,70 @@
+"""`chattifier chat`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import click
+
+from chattifier.chat.account import Account
+from chattifier.chat.conversation import Conversation
+from chattifier.chat.lines import lines
+from chattifier.chat.terminal import Terminal
+from chattifier.chat.wire import Wire
+from chattifier.errors import ChattifierError, StackError
+from chattifier.layout import Layout
+from chattifier.run_state import read
+from chattifier.status import report
+
+
+@click.command()
+@click.option("--user", required=True, help="User name.")
+@click.option("--sign-up", is_flag=True, help="Make the account first.")
+@click.option("--room", help="Open this room: an id, or the beginning of a name.")
+@click.option(
+    "--data", default=".chattifier", envvar="CHATTIFIER_DATA", show_default=True, help="A local stack's folder."
+)
+@click.option("--auth", help="Where user-auth is, instead of a local stack's: http://host:port")
+@click.option("--gateway", help="Where a gateway is: ws://host:port/connection/websocket")
+def chat(user: str, sign_up: bool, room: str | None, data: str, auth: str | None, gateway: str | None) -> None:
+    """Talk in the terminal: lines are said in the open room, /help tells the rest.
+
+    The password is taken from CHATTIFIER_PASSWORD, or asked for.
+    """
+    password = os.environ.get("CHATTIFIER_PASSWORD") or click.prompt("Password", hide_input=True)
+    if auth is None or gateway is None:
+        auth, gateway = _local(Layout(Path(data).absolute()))
+    try:
+        asyncio.run(_chat(Account(auth, user), password, gateway, room, sign_up=sign_up))
+    except* ChattifierError as errors:
+        raise _first(errors) from None
+
+
+def _local(layout: Layout) -> tuple[str, str]:
+    state = read(layout.run_file)
+    if state is None or not (state.up and state.supervised):
+        raise StackError("No stack is running here: start one with `chattifier up`, or give --auth and --gateway.")
+    now = report(layout, state)
+    return now.auth, now.gateways[0]
+
+
+async def _chat(account: Account, password: str, gateway: str, room: str | None, *, sign_up: bool) -> None:
+    if sign_up:
+        await account.sign_up(password)
+    await account.sign_in(password)
+    wire, typed = Wire(gateway, account), lines()
+    with typed.shared():
+        await Terminal(wire, Conversation(wire, account.user, _show), typed, _show).run(room)
+    await account.sign_out()
+
+
+def _show(line: str) -> None:
+    """To whatever standard output is now: the line editor puts its own in front of it."""
+    click.echo(line)
+
+
+def _first(errors: BaseExceptionGroup[ChattifierError]) -> ChattifierError:
+    found = errors.exceptions[0]
+    return _first(found) if isinstance(found, BaseExceptionGroup) else found
