@@ -163,7 +163,7 @@ RoomEvent = (
     | MemberJoined | MemberLeft | MemberRoleChanged | MemberMuted | MemberBanned
 )  # fmt: skip
 """All that is numbered."""
-LogEntry = RoomEvent | RoomRebuild
+LogEntry = RoomEvent | MessageRead | RoomRebuild
 ROOM_EVENT: TypeAdapter[RoomEvent] = TypeAdapter(Annotated[RoomEvent, Field(discriminator="type")])
 LOG_ENTRY: TypeAdapter[LogEntry] = TypeAdapter(Annotated[LogEntry, Field(discriminator="type")])
 """validate_json(bytes): the only way in. Raises pydantic.ValidationError."""

@@ -89,7 +89,7 @@ class DeleteParams(_Change):
 class ReactParams(_Change):
     """`reaction.add`."""
 
-    becomes = commands.AddReaction
+    becomes: ClassVar[Any] = commands.AddReaction
     seq: Counter
     emoji: Emoji
 

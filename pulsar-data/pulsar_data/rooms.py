@@ -18,7 +18,7 @@ Meta = dict[str, JsonValue]
 Users = Annotated[tuple[User, ...], Field(strict=False, max_length=1000)]
 Emoji = Annotated[str, StringConstraints(pattern=r"^[^\s\x00-\x1f\x7f-\x9f]{1,32}$")]
 """An emoji, or a short name of one: 1 to 32 characters without blanks and control characters."""
-Days = Annotated[int, Field(ge=0, le=36_500)]
+Days = Annotated[int, Field(ge=0, le=3650)]
 """How long messages are kept; 0 is for ever."""
 MuteEnd = Annotated[int, Field(ge=0, lt=10**14)]
 """ms since the epoch; a time that has passed, such as 0, mutes nobody."""

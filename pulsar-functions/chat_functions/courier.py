@@ -7,15 +7,17 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chat_functions import entrance, messages, rooms
+from chat_functions import entrance, messages
 from chat_functions.batching import CrashPoints, Inbox, retrying
-from chat_functions.outbox import Items, Outbox, publication_json
+from chat_functions.changes import entering, leaving
+from chat_functions.outbox import Items, Outbox, notice_json, publication_json
 from chat_functions.producers import Receipts
 from chat_functions.redis_link import RedisLink, RedisUnavailable
 from chat_functions.work import NOBODY, Work
-from pulsar_data.commands import CreateRoom, SendMessage
-from pulsar_data.deliveries import Reply
+from pulsar_data.commands import CreateRoom, MarkRead, SendMessage
+from pulsar_data.deliveries import Item, Reply, UserNews
 from pulsar_data.errors import ErrorCode, RpcError
+from pulsar_data.events import MessageRead
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +38,11 @@ class Courier:
     async def deliver(self, works: Sequence[Visible]) -> None:
         """In order per room. Returns when all is handed over; each work is acked when its deliveries are durable."""
         items: Items = {}
+        await self._tell_readers([work for work, _ in works if work.mark is not None], items)
         for work, gateways in works:
-            if work.numbered.epoch:  # not for an answer out of Cassandra: that was delivered long ago
+            if work.is_told:
                 self._publications(work, gateways, items)
-                await self._entrances(work, items)
+                await self._passages(work, items)
             if work.sender is not None:
                 items.setdefault(work.sender.gateway, []).append((await self._reply(work)).to_json())
         self._finish_later(await self.outbox.send(items), [work for work, _ in works])
@@ -57,36 +60,64 @@ class Courier:
         """Reply with the room that was to be created and is there, and ack."""
         await self._answer(work, await self._summary(work))
 
+    async def nod(self, work: Work) -> None:
+        """Reply that it is so, and ack."""
+        await self._answer(work, Reply(request=(work.sender or NOBODY).request, result={}))
+
     async def _answer(self, work: Work, reply: Reply) -> None:
         receipts = await self.outbox.send({work.sender.gateway: [reply.to_json()]}) if work.sender is not None else []
         self._finish_later(receipts, [work])
 
     @staticmethod
     def _publications(work: Work, gateways: tuple[str, ...], items: Items) -> None:
-        publication = publication_json(work.encoded, work.sender.client if work.sender else None)
+        encode = publication_json if work.mark is None else notice_json
+        publication = encode(work.encoded, work.sender.client if work.sender else None)
         for gateway in gateways:
             items.setdefault(gateway, []).append(publication)
 
-    async def _entrances(self, work: Work, items: Items) -> None:
-        users = [user for user, _ in rooms.entering(work.happened)]
+    async def _tell_readers(self, works: Sequence[Work], items: Items) -> None:
+        """Who has read something learns it on all its devices, whatever the room's size."""
+        news = [(work, work.event) for work in works if isinstance(work.event, MessageRead)]
+        if not news:
+            return
+        readers = [read.actor for _, read in news]
+        homes = await retrying(lambda: entrance.homes(self.redis, readers), (RedisUnavailable,))
+        for (work, read), gateways in zip(news, homes, strict=True):
+            client = work.sender.client if work.sender else None
+            item = UserNews(user=read.actor, news=read, client=client).to_json()
+            for gateway in gateways:
+                items.setdefault(gateway, []).append(item)
+
+    async def _passages(self, work: Work, items: Items) -> None:
+        """Who has entered or left learns it, behind the event that did it."""
+        if work.mark is not None:
+            return
+        happened, told = work.happened, dict[str, list[Item]]()
+        users, gone = [user for user, _ in entering(happened)], leaving(happened)
         if users:
-            entered = await retrying(lambda: entrance.let_in(self.redis, work.room, users), (RedisUnavailable,))
-            for gateway, news in entered.items():
-                items.setdefault(gateway, []).extend(item.to_json() for item in news)
+            told = await retrying(lambda: entrance.let_in(self.redis, work.room, users), (RedisUnavailable,))
+        elif gone is not None:
+            left = entrance.Left(work.room, gone, happened.epoch, happened.offset)
+            told = await retrying(lambda: entrance.let_out(self.redis, left), (RedisUnavailable,))
+        for gateway, news in told.items():
+            items.setdefault(gateway, []).extend(item.to_json() for item in news)
 
     async def _reply(self, work: Work) -> Reply:
+        request = (work.sender or NOBODY).request
         if isinstance(work.command, CreateRoom):
             return await self._summary(work)
+        if isinstance(work.command, MarkRead):
+            return Reply(request=request, result={})
         numbers = work.numbered
         seq = numbers.seq if isinstance(work.command, SendMessage) else None
         sent = messages.Sent(seq=seq, offset=numbers.offset, time=numbers.time, duplicate=numbers.duplicate)
-        return Reply(request=(work.sender or NOBODY).request, result=sent.to_dict())
+        return Reply(request=request, result=sent.to_dict())
 
     async def _summary(self, work: Work) -> Reply:
         request = (work.sender or NOBODY).request
         view = await retrying(lambda: entrance.look(self.redis, work.room, work.asked.actor), (RedisUnavailable,))
-        if view is None:
-            return Reply(request=request, error=RpcError.of(ErrorCode.NOT_AVAILABLE))
+        if view is None:  # made once, and left since then
+            return Reply(request=request, error=RpcError.of(ErrorCode.NOT_A_MEMBER))
         return Reply(request=request, result=view.summary.to_dict())
 
     def _finish_later(self, receipts: Sequence[Receipts], works: Sequence[Work]) -> None:

@@ -1,4 +1,4 @@
-"""Letting members in: their inbox, their gateways' interest, and the news to those gateways, in that order.
+"""Letting members in and out: their inbox, their gateways' interest, and the news to those gateways, in that order.
 
 The inbox is written before the user's gateways are read, and archive registers a gateway before it reads the inbox:
 somebody added while connecting is told by one side at least. Interest is written before the room is read, so the
@@ -8,6 +8,7 @@ gateway gets every event behind the position it is told. All of it may be repeat
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from redis.asyncio.client import Pipeline
 
@@ -15,7 +16,7 @@ from chat_functions.numbering import OPEN_ROOM
 from chat_functions.redis_link import RedisLink, call
 from chat_functions.rooms import View, read_view
 from pulsar_data import redis_keys
-from pulsar_data.deliveries import Item, RoomEntered
+from pulsar_data.deliveries import Item, RoomEntered, RoomLeft
 from pulsar_data.model import RoomId, UserId
 
 
@@ -47,6 +48,35 @@ async def let_in(redis: RedisLink, room: RoomId, users: Sequence[UserId]) -> dic
         for gateway in homes_of:
             items.setdefault(gateway, []).append(entered)
     return items
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A user who left a room by the event of that number."""
+
+    room: RoomId
+    user: UserId
+    epoch: int
+    offset: int
+
+
+async def let_out(redis: RedisLink, left: Left) -> dict[str, list[Item]]:
+    """After COMMIT. As let_in. Nothing happens if the user is a member again: then this is a repeat that comes late."""
+    if await look(redis, left.room, left.user) is not None:
+        return {}
+    _, gateways = await redis.execute(lambda pipe, _: _clear_inbox(pipe, left))
+    told = RoomLeft(user=left.user, room=left.room, epoch=left.epoch, offset=left.offset)
+    return {gateway: [told] for gateway in gateways}
+
+
+def _clear_inbox(pipe: Pipeline, left: Left) -> None:
+    pipe.hdel(redis_keys.user_rooms(left.user), left.room)
+    pipe.hkeys(redis_keys.user_gateways(left.user))
+
+
+async def homes(redis: RedisLink, users: Sequence[UserId]) -> list[list[str]]:
+    """The gateways where each of the users is connected, or was lately. Raises RedisUnavailable."""
+    return await redis.execute(lambda pipe, _: [pipe.hkeys(redis_keys.user_gateways(user)) for user in users])
 
 
 def _write_inboxes(pipe: Pipeline, room: RoomId, users: Sequence[UserId]) -> None:

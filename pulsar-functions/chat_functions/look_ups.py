@@ -1,38 +1,58 @@
-"""What chat-router asks Cassandra: whether named users exist, and whether an idempotency key was used long ago."""
+"""What chat-router asks Cassandra: about named users, keys that may have been used long ago, and older messages."""
 
 from __future__ import annotations
 
+import json
+import time
 import uuid
 from collections.abc import Sequence
+from typing import Any
 
+from chat_functions import rulebook
 from chat_functions.batching import retrying
 from chat_functions.numbering import Numbers
-from chat_functions.tables import KEY_BUCKET, Statement, Tables, TablesUnavailable
-from chat_functions.work import Work, named_users
+from chat_functions.rulebook import MessageChange
+from chat_functions.settings import Settings
+from chat_functions.tables import BUCKET, KEY_BUCKET, Statement, Tables, TablesUnavailable
+from chat_functions.work import Work
 from pulsar_data import ids
+from pulsar_data.errors import ErrorCode
+from pulsar_data.model import UserId
 
 READ_KEY = (
     "SELECT seq, offset, time, digest FROM message_by_key WHERE room_id = ? AND bucket = ? AND sender = ? AND key = ?"
 )
 READ_USER = "SELECT state FROM users_by_id WHERE user_id = ?"
-STATEMENTS = (READ_KEY, READ_USER)
+READ_ROOMS = "SELECT role FROM rooms_by_user WHERE user_id = ? LIMIT ?"
+READ_MESSAGE = "SELECT sender, deleted, TTL(sender) FROM messages WHERE room_id = ? AND bucket = ? AND seq = ?"
+READ_STORED = "SELECT seq FROM room_heads WHERE room_id = ?"
+STATEMENTS = (READ_KEY, READ_USER, READ_ROOMS, READ_MESSAGE, READ_STORED)
 
-Rows = list[tuple[object, ...]]
+Rows = list[tuple[Any, ...]]
+
+
+class NotStoredYet(Exception):
+    """message-store has not come to that message."""
 
 
 class LookUps:
-    """Both wait for Cassandra as long as it takes."""
+    """Each waits for Cassandra as long as it takes."""
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: Tables, settings: Settings) -> None:
         self._tables = tables
+        self._room_limit = settings.room_limit
 
     async def users(self, works: Sequence[Work]) -> None:
-        """Sets `unknown` of each work."""
-        users = sorted({user for work in works for user in named_users(work.command)})
-        answers = await self._ask([(READ_USER, [uuid.UUID(user)]) for user in users])
-        missing = {user for user, rows in zip(users, answers, strict=True) if not rows or rows[0][0] != "active"}
+        """Sets `verdict` of each work: 402 if it names somebody who does not exist, 106 for one with too many rooms."""
+        named = sorted({user for work in works for user in rulebook.strangers(work.asked)})
+        entering = sorted({user for work in works for user in rulebook.newcomers(work.asked)})
+        users = await self._ask([(READ_USER, [uuid.UUID(user)]) for user in named])
+        rooms = await self._ask([(READ_ROOMS, [uuid.UUID(user), self._room_limit]) for user in entering])
+        missing = {user for user, rows in zip(named, users, strict=True) if not rows or rows[0][0] != "active"}
+        full = {user for user, rows in zip(entering, rooms, strict=True) if len(rows) >= self._room_limit}
         for work in works:
-            work.unknown = frozenset(named_users(work.command) & missing)
+            work.asked_users = True
+            work.verdict = _verdict(work, missing, full)
 
     async def keys(self, works: Sequence[Work]) -> None:
         """Sets `answered` and `conflict` of each work whose key is known."""
@@ -41,7 +61,26 @@ class LookUps:
             if rows:
                 seq, offset, time, digest = rows[0]
                 work.conflict = digest != work.digest
-                work.answered = Numbers(0, int(offset), int(seq), int(time), int(offset), True, True)  # type: ignore[call-overload]
+                work.answered = Numbers(0, int(offset), int(seq), int(time), int(offset), True, True)
+
+    async def messages(self, works: Sequence[Work]) -> None:
+        """Sets `found` of each work."""
+        for work in works:
+            work.found = await retrying(lambda work=work: self._message(work), (NotStoredYet,))  # type: ignore[misc]
+
+    async def _message(self, work: Work) -> str:
+        """Raises NotStoredYet if the message is not there because message-store is behind."""
+        command = work.asked
+        assert isinstance(command, MessageChange)
+        room = uuid.UUID(command.room)
+        message, head = await self._ask(
+            [(READ_MESSAGE, [room, command.seq // BUCKET, command.seq]), (READ_STORED, [room])]
+        )
+        if message and message[0][0] is not None:
+            return _found(*message[0])
+        if not head or (head[0][0] or 0) < command.seq:
+            raise NotStoredYet(command.room)
+        return "-"
 
     async def _ask(self, questions: Sequence[tuple[str, Sequence[object]]]) -> list[Rows]:
         result: list[Rows] = await retrying(lambda: self._ask_once(questions), (TablesUnavailable,))
@@ -61,3 +100,16 @@ class LookUps:
 def _key(work: Work) -> list[object]:
     room, actor, key = (uuid.UUID(one) for one in (work.room, work.asked.actor, work.asked.key))
     return [room, ids.key_time(work.asked.key) // KEY_BUCKET, actor, key]
+
+
+def _found(sender: uuid.UUID, deleted: bool | None, ttl: int | None) -> str:
+    """As lua/rules/message.lua wants it. `ttl`: seconds that the message is kept, None for ever."""
+    known = {"author": str(sender), "deleted": bool(deleted)}
+    expires = {} if ttl is None else {"expires": time.time_ns() // 1_000_000 + ttl * 1000}
+    return json.dumps(known | expires)
+
+
+def _verdict(work: Work, missing: set[UserId], full: set[UserId]) -> int | None:
+    if rulebook.strangers(work.asked) & missing:
+        return ErrorCode.USER_NOT_FOUND
+    return ErrorCode.LIMIT_EXCEEDED if rulebook.newcomers(work.asked) & full else None

@@ -1,19 +1,21 @@
-"""Messages: what `message.send` may hold, and the event it becomes."""
+"""Messages: what may be asked of them, the events it becomes, and a message as its readers see it."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from pydantic_core import to_json
 
 from chat_functions.numbering import Numbers
 from chat_functions.settings import Settings
-from pulsar_data.commands import SendMessage
+from pulsar_data.commands import EditMessage, SendMessage
 from pulsar_data.errors import ChatError, ErrorCode
-from pulsar_data.events import MessageSent
-from pulsar_data.model import Model
+from pulsar_data.events import MessageDeleted, MessageEdited, MessageSent, ReactionAdded, ReactionRemoved, RoomEvent
+from pulsar_data.model import Model, UserId
 from pulsar_data.rooms import Message
 
 
-def check_send(command: SendMessage, settings: Settings) -> None:
+def check(command: SendMessage | EditMessage, settings: Settings) -> None:
     """Raises ChatError: 107 for an empty text, 106 for one that is too long, or too much meta."""
     if not command.text.strip():
         raise ChatError(ErrorCode.BAD_REQUEST, "the text is empty")
@@ -27,8 +29,8 @@ def sent(command: SendMessage, numbers: Numbers, digest: str) -> MessageSent:
     """The event of a numbered message."""
     return MessageSent(
         room=command.room, epoch=numbers.epoch, offset=numbers.offset, time=numbers.time, actor=command.actor,
-        key=command.key, seq=numbers.seq, text=command.text, reply_to=command.reply_to,
-        mentions=command.mentions, meta=command.meta, digest=digest,
+        key=command.key, digest=digest, expires=numbers.expires or None, seq=numbers.seq, text=command.text,
+        reply_to=command.reply_to, mentions=command.mentions, meta=command.meta,
     )  # fmt: skip
 
 
@@ -38,6 +40,28 @@ def as_message(event: MessageSent) -> Message:
         room=event.room, seq=event.seq, offset=event.offset, key=event.key, sender=event.actor, text=event.text,
         time=event.time, reply_to=event.reply_to, mentions=event.mentions, meta=event.meta,
     )  # fmt: skip
+
+
+def changed(message: Message, event: RoomEvent) -> Message:
+    """The message after an event of its own, in the order of their offsets; any other event leaves it as it is."""
+    if message.deleted:
+        return message
+    if isinstance(event, (ReactionAdded, ReactionRemoved)):
+        return message.model_copy(update={"reactions": _reacted(message, event)})
+    if isinstance(event, MessageDeleted):
+        gone: dict[str, Any] = {"text": "", "mentions": (), "reactions": {}, "meta": None}
+        return message.model_copy(update={"deleted": True, **gone})
+    if isinstance(event, MessageEdited):
+        given = {name: getattr(event, name) for name in ("mentions", "meta") if getattr(event, name) is not None}
+        return message.model_copy(update={"text": event.text, "edited_at": event.time, **given})
+    return message
+
+
+def _reacted(message: Message, event: ReactionAdded | ReactionRemoved) -> dict[str, tuple[UserId, ...]]:
+    others = tuple(user for user in message.reactions.get(event.emoji, ()) if user != event.actor)
+    users = (*others, event.actor) if isinstance(event, ReactionAdded) else others
+    rest = {emoji: by for emoji, by in message.reactions.items() if emoji != event.emoji}
+    return {**rest, event.emoji: users} if users else rest
 
 
 class Sent(Model):

@@ -2,34 +2,49 @@
 
 NUMBER assigns `offset` and `seq` *pending*; the event is published under them; COMMIT makes them visible. A command
 that comes again finds its numbers by its key. All three refuse a room whose head Redis does not have, or has from
-another run: that room is lost, and rebuild.py brings it back under a higher epoch.
+another run: that room is lost, and rebuild.py brings it back under a higher epoch. Read marks take no number, so they
+have scripts of their own: MAY_READ, and once the mark is in the log, MARK_READ.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from redis.asyncio.client import Pipeline
 
+from chat_functions.changes import Change
 from chat_functions.redis_link import Script, call
 from pulsar_data import redis_keys
 from pulsar_data.model import RoomId, UserId
-from pulsar_data.rooms import Membership
 
-NUMBER = Script("number")
 COMMIT = Script("commit")
+MAY_READ = Script("may_read")
+MARK_READ = Script("mark_read")
 SEED = Script("seed")
 OPEN_ROOM = Script("open_room")
 LIVE_GATEWAYS = Script("live_gateways")
 LEASE = Script("lease")
 FILL = Script("fill")
 RAISE_TOKEN = Script("raise_token")
-SCRIPTS = (NUMBER, COMMIT, SEED, OPEN_ROOM, LIVE_GATEWAYS, LEASE, FILL, RAISE_TOKEN)
 
-Operation = Literal["send", "add", "create"]
+Operation = Literal[
+    "send", "edit", "delete", "react", "unreact", "create", "update",
+    "join", "leave", "add", "remove", "role", "mute", "ban", "unban",
+]  # fmt: skip
+_SEND, _MESSAGE, _ROOM, _MEMBER = (Script("number", rules) for rules in ("send", "message", "room", "member"))
+NUMBER: dict[Operation, Script] = {
+    "send": _SEND, "edit": _MESSAGE, "delete": _MESSAGE, "react": _MESSAGE, "unreact": _MESSAGE,
+    "create": _ROOM, "update": _ROOM,
+    "join": _MEMBER, "leave": _MEMBER, "add": _MEMBER, "remove": _MEMBER, "role": _MEMBER, "mute": _MEMBER,
+    "ban": _MEMBER, "unban": _MEMBER,
+}  # fmt: skip
+"""NUMBER with the rules of each operation."""
+SCRIPTS = (
+    _SEND, _MESSAGE, _ROOM, _MEMBER, COMMIT, MAY_READ, MARK_READ, SEED, OPEN_ROOM, LIVE_GATEWAYS, LEASE, FILL,
+    RAISE_TOKEN,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +60,10 @@ class Request:
     looked_up: int | None
     """The epoch in which Cassandra did not know the key: in a later one it must be asked again."""
     old_key: bool
-    target: UserId | None = None
+    verdict: int | None = None
+    """The error that the named users are: unknown, say. It counts only if the rules would let the command pass."""
+    asks: tuple[str | int, ...] = ()
+    """What the operation's rules want to know: see lua/rules/."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +77,16 @@ class Numbers:
     visible: int
     committed: bool
     duplicate: bool
+    expires: int = 0
+    """When its message is forgotten, ms; 0 never."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A read mark that rises: in which epoch, and how far the room is visible."""
+
+    epoch: int
+    head: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +97,8 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class AlreadyMember:
-    """member.add of somebody who is one, by the event of that number and time."""
+class Unchanged:
+    """There is nothing to change: the event of that number and time had done it."""
 
     offset: int
     time: int
@@ -83,39 +111,59 @@ class LookUp:
     epoch: int
 
 
-Outcome = Numbers | Refused | AlreadyMember | LookUp | Literal["lost", "no_room", "conflict", "exists"]
+@dataclass(frozen=True, slots=True)
+class FindMessage:
+    """Redis does not remember the message that is to be changed: Cassandra does."""
 
 
-def queue_number(pipe: Pipeline, run_id: str, request: Request, now: int, key_ttl: int, member_limit: int) -> None:
+Outcome = (
+    Numbers | Mark | Refused | Unchanged | LookUp | FindMessage
+    | Literal["lost", "no_room", "conflict", "exists", "read"]
+)  # fmt: skip
+
+
+def queue_number(pipe: Pipeline, run_id: str, request: Request, now: int, key_ttl: int) -> None:
     """Queue NUMBER; its answer goes to `read_number`."""
     room = request.room
-    keys = [redis_keys.head(room), redis_keys.members(room), redis_keys.idempotency(room, request.actor, request.key)]
+    keys = [
+        redis_keys.head(room), redis_keys.members(room), redis_keys.idempotency(room, request.actor, request.key),
+        redis_keys.banned(room), redis_keys.recent(room),
+    ]  # fmt: skip
     call(
-        pipe, NUMBER, keys,
+        pipe, NUMBER[request.operation], keys,
         [run_id, now, request.operation, request.actor, request.digest, request.origin,
          "" if request.looked_up is None else request.looked_up,
-         key_ttl, member_limit, request.target or "", int(request.old_key)],
+         key_ttl, int(request.old_key), "" if request.verdict is None else request.verdict, *request.asks],
     )  # fmt: skip
+
+
+def queue_may_read(pipe: Pipeline, run_id: str, room: RoomId, reader: UserId, seq: int) -> None:
+    """Queue MAY_READ; its answer goes to `read_number`."""
+    call(pipe, MAY_READ, [redis_keys.head(room), redis_keys.members(room)], [run_id, reader, seq])
 
 
 def read_number(answer: Sequence[str]) -> Outcome:
     """The typed answer."""
     outcome = answer[0]
     if outcome in ("new", "pending", "done"):
-        epoch, offset, seq, time, visible, duplicate = map(int, answer[1:7])
-        return Numbers(epoch, offset, seq, time, visible, outcome == "done", bool(duplicate))
+        epoch, offset, seq, time, visible, duplicate, expires = map(int, answer[1:8])
+        return Numbers(epoch, offset, seq, time, visible, outcome == "done", bool(duplicate), expires)
+    if outcome == "mark":
+        return Mark(int(answer[1]), int(answer[2]))
     if outcome == "refused":
         return Refused(int(answer[1]))
-    if outcome == "member":
-        return AlreadyMember(int(answer[1]), int(answer[2]))
+    if outcome == "same":
+        return Unchanged(int(answer[1]), int(answer[2]))
     if outcome == "look_up":
         return LookUp(int(answer[1]))
+    if outcome == "message":
+        return FindMessage()
     return outcome  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """One durable event to make visible. `facts` creates the room; `entering` are its new members."""
+    """One durable event to make visible. `changed_seq`: of the message that it changes."""
 
     room: RoomId
     actor: UserId
@@ -125,8 +173,8 @@ class Commit:
     seq: int
     event: bytes
     is_message: bool
-    facts: dict[str, str] | None = None
-    entering: tuple[tuple[UserId, Membership], ...] = ()
+    changed_seq: int | None = None
+    changes: tuple[Change, ...] = ()
 
 
 def queue_commit(pipe: Pipeline, run_id: str, commit: Commit, recent: int) -> None:
@@ -134,17 +182,32 @@ def queue_commit(pipe: Pipeline, run_id: str, commit: Commit, recent: int) -> No
     room = commit.room
     keys = [
         redis_keys.head(room), redis_keys.members(room), redis_keys.recent(room),
-        redis_keys.idempotency(room, commit.actor, commit.key), redis_keys.interest(room),
+        redis_keys.idempotency(room, commit.actor, commit.key), redis_keys.interest(room), redis_keys.banned(room),
     ]  # fmt: skip
     args: list[str | int | bytes] = [
         run_id, commit.epoch, commit.offset, commit.seq, commit.event, recent,
-        commit.seq if commit.is_message else "", commit.actor,
+        1 if commit.is_message else "", commit.actor, "" if commit.changed_seq is None else commit.changed_seq,
     ]  # fmt: skip
-    if commit.facts is not None:
-        args += ["", json.dumps(commit.facts)]
-    for user, membership in commit.entering:
-        args += [user, membership.to_json()]
+    for change in commit.changes:
+        args += [change.what, change.user, change.value]
     call(pipe, COMMIT, keys, args)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A durable read mark to raise."""
+
+    room: RoomId
+    reader: UserId
+    epoch: int
+    seq: int
+
+
+def queue_mark(pipe: Pipeline, run_id: str, reading: Reading, small: int) -> None:
+    """Queue MARK_READ; its answer goes to `read_commit`. Rooms of up to `small` members are told as a whole."""
+    room = reading.room
+    keys = [redis_keys.head(room), redis_keys.members(room), redis_keys.interest(room)]
+    call(pipe, MARK_READ, keys, [run_id, reading.epoch, reading.reader, reading.seq, small])
 
 
 def read_commit(answer: Sequence[str]) -> tuple[str, ...] | Literal["lost", "gap"]:

@@ -51,6 +51,12 @@ def publication_json(event: bytes, client: str | None) -> bytes:
     return b'{"type":"publication","event":' + event + caused + b"}"
 
 
+def notice_json(event: bytes, client: str | None) -> bytes:
+    """A RoomNotice, as publication_json."""
+    caused = b"" if client is None else b',"client":' + to_json(client)
+    return b'{"type":"room_notice","event":' + event + caused + b"}"
+
+
 def _pack(gateway: str, items: Iterable[bytes]) -> list[Outgoing]:
     messages: list[Outgoing] = []
     parts: list[bytes] = []

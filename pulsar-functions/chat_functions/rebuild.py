@@ -18,30 +18,30 @@ from pydantic_core import from_json
 from redis.asyncio.client import Pipeline
 
 from chat_functions.batching import retrying
+from chat_functions.changes import FACTS, fact
 from chat_functions.numbering import SEED
 from chat_functions.producers import Outgoing, TopicProducer
 from chat_functions.redis_link import RedisLink, RedisUnavailable, call
 from chat_functions.tables import BUCKET, Tables, TablesUnavailable
 from pulsar_data import redis_keys
-from pulsar_data.events import MessageSent, RoomRebuild
+from pulsar_data.events import MessageDeleted, MessageEdited, MessageSent, RoomRebuild
 from pulsar_data.model import RoomId, UserId
 from pulsar_data.rooms import Membership
 
 log = logging.getLogger(__name__)
 
 READ_HEAD = "SELECT offset, seq, epoch FROM room_heads WHERE room_id = ?"
-READ_ROOM = "SELECT kind, name, topic FROM rooms_by_id WHERE room_id = ?"
+READ_ROOM = f"SELECT kind, {', '.join(FACTS)} FROM rooms_by_id WHERE room_id = ?"
 READ_MEMBERS = (
     "SELECT user_id, role, joined_seq, joined_offset, joined_at, muted_until, banned, read_seq"
     " FROM members_by_room WHERE room_id = ?"
 )
-READ_MARK = "SELECT read_seq FROM rooms_by_user WHERE user_id = ? AND room_id = ?"
 READ_LAST = (
-    "SELECT offset, sender, key, text, time, reply_to, mentions, meta FROM messages"
+    "SELECT offset, sender, key, text, time, reply_to, mentions, meta, edited_at, deleted, TTL(sender) FROM messages"
     " WHERE room_id = ? AND bucket = ? AND seq = ?"
 )
 READ_LOG = "SELECT offset, event FROM room_log WHERE room_id = ? AND bucket = ? AND offset > ? AND offset <= ?"
-STATEMENTS = (READ_HEAD, READ_ROOM, READ_MEMBERS, READ_MARK, READ_LAST, READ_LOG)
+STATEMENTS = (READ_HEAD, READ_ROOM, READ_MEMBERS, READ_LAST, READ_LOG)
 
 LOOK_UP = 24 * 3600 * 1000
 """ms after a rebuild in which every unseen idempotency key is looked up in Cassandra, if the room has any."""
@@ -59,7 +59,9 @@ class _Stored:
     head: tuple[int, int, int]
     facts: dict[str, str] | None
     members: list[tuple[UserId, Membership]]
-    last: bytes | None
+    banned: list[UserId]
+    last: dict[str, bytes]
+    """Head fields of the last message."""
     recent: list[str]
 
 
@@ -101,12 +103,15 @@ class Rebuild:
     async def _read(self, room: RoomId, head: tuple[int, int, int]) -> _Stored:
         facts = await self._tables.read(READ_ROOM, [uuid.UUID(room)])
         if not facts or facts[0][0] is None:
-            return _Stored(head, None, [], None, [])
-        named = dict(zip(("kind", "name", "topic"), facts[0], strict=True))
-        known = {field: value for field, value in named.items() if value is not None}
-        return _Stored(
-            head, known, await self._members(room), await self._last(room, head), await self._recent(room, head[0])
-        )
+            return _Stored(head, None, [], [], {}, [])
+        named = dict(zip(("kind", *FACTS), facts[0], strict=True))
+        known = {field: fact(value) for field, value in named.items() if value is not None}
+        rows = await self._tables.read(READ_MEMBERS, [uuid.UUID(room)])
+        members = [_member(row) for row in rows if row[1] is not None]
+        known["owners"] = str(sum(membership.role == "owner" for _, membership in members))
+        banned = [UserId(str(row[0])) for row in rows if row[1] is None and row[6]]
+        last, recent = await self._last(room, head), await self._recent(room, head[0])
+        return _Stored(head, known, members, banned, last, recent)
 
     async def _recent(self, room: RoomId, offset: int) -> list[str]:
         """The last events of the log up to the head, without a hole; the log forgets old ones."""
@@ -117,48 +122,51 @@ class Rebuild:
         dense = [event for place, (number, event) in enumerate(rows) if number == offset - len(rows) + 1 + place]
         return dense if len(dense) == len(rows) else []
 
-    async def _members(self, room: RoomId) -> list[tuple[UserId, Membership]]:
-        rows = await self._tables.read(READ_MEMBERS, [uuid.UUID(room)])
-        members = []
-        for start in range(0, len(rows), _MEMBERS_AT_ONCE):
-            some = [row for row in rows[start : start + _MEMBERS_AT_ONCE] if row[1] is not None]
-            marks = await self._tables.execute(
-                [self._tables.bind(READ_MARK, [user, uuid.UUID(room)]) for user, *_ in some]
-            )
-            members += [_member(row, mark) for row, mark in zip(some, marks, strict=True)]
-        return members
-
-    async def _last(self, room: RoomId, head: tuple[int, int, int]) -> bytes | None:
-        offset, seq, epoch = head
+    async def _last(self, room: RoomId, head: tuple[int, int, int]) -> dict[str, bytes]:
+        """The last message, and what changed it since, as the head has them."""
+        _, seq, epoch = head
         rows = await self._tables.read(READ_LAST, [uuid.UUID(room), seq // BUCKET, seq]) if seq else []
-        if not rows:
-            return None
-        offset, sender, key, text, at, reply_to, named, meta = rows[0]
-        mentions = tuple(UserId(str(user)) for user in named or ())
-        return MessageSent(
-            room=room, epoch=epoch, offset=offset, time=at, actor=UserId(str(sender)), key=str(key), seq=seq, text=text,
-            reply_to=reply_to, mentions=mentions, meta=from_json(meta) if meta else None, digest="",
-        ).to_json()  # fmt: skip
+        if not rows or rows[0][1] is None:
+            return {}
+        offset, sender, key, text, at, reply_to, named, meta, edited_at, deleted, ttl = rows[0]
+        numbers = {"room": room, "epoch": epoch, "offset": offset, "actor": str(sender), "key": str(key), "digest": ""}
+        expires = {} if ttl is None else {"expires": _now() + ttl * 1000}
+        common: dict[str, Any] = numbers | expires | {"seq": seq}
+        sent = MessageSent(
+            **common, time=at, text=text or "", reply_to=reply_to, meta=from_json(meta) if meta else None,
+            mentions=tuple(UserId(str(user)) for user in named or ()),
+        )  # fmt: skip
+        if deleted:
+            return {"last": sent.to_json(), "last_change": MessageDeleted(**common, time=at).to_json()}
+        if edited_at is not None:
+            edit = MessageEdited(**common, time=edited_at, text=sent.text)
+            return {"last": sent.to_json(), "last_change": edit.to_json()}
+        return {"last": sent.to_json()}
 
     async def _seed(self, room: RoomId, stored: _Stored) -> None:
-        prepared = f"{redis_keys.members(room)}:{stored.head[2]}"
+        members, banned = prepared_keys(room, stored.head[2])
         for start in range(0, len(stored.members), _MEMBERS_AT_ONCE):
             some = stored.members[start : start + _MEMBERS_AT_ONCE]
-            await self._redis.execute(partial(_add_members, key=prepared, members=some))
-        await self._redis.execute(lambda pipe, run_id: self._queue_seed(pipe, run_id, room, prepared, stored))
+            await self._redis.execute(partial(_add_members, key=members, members=some))
+        if stored.banned:
+            await self._redis.execute(lambda pipe, _: _add_banned(pipe, banned, stored.banned))
+        await self._redis.execute(lambda pipe, run_id: self._queue_seed(pipe, run_id, room, stored))
 
-    def _queue_seed(self, pipe: Pipeline, run_id: str, room: RoomId, prepared: str, stored: _Stored) -> None:
+    def _queue_seed(self, pipe: Pipeline, run_id: str, room: RoomId, stored: _Stored) -> None:
         offset, seq, epoch = stored.head
-        keys = [redis_keys.head(room), redis_keys.members(room), prepared, redis_keys.recent(room)]
+        members, banned = prepared_keys(room, epoch)
+        keys = [
+            redis_keys.head(room), redis_keys.members(room), members, redis_keys.recent(room),
+            redis_keys.banned(room), banned,
+        ]  # fmt: skip
         state, ttl = ("live", "") if stored.facts is not None else ("absent", str(ABSENT))
         # A room without any event has no key that Cassandra could know: without this, each new room asks for a day.
         look_up_until = _now() + LOOK_UP if offset else 0
         args: list[str | int | bytes] = [run_id, epoch, offset, seq, state, look_up_until, ttl]
         args += [len(stored.recent), *stored.recent]
-        for field, value in (stored.facts or {}).items():
+        fields: dict[str, str | bytes] = {**(stored.facts or {}), **stored.last}
+        for field, value in fields.items():
             args += [field, value]
-        if stored.last is not None:
-            args += ["last", stored.last]
         call(pipe, SEED, keys, args)
 
 
@@ -175,16 +183,22 @@ def _add_members(pipe: Pipeline, _: str, *, key: str, members: list[tuple[UserId
     pipe.expire(key, 600)
 
 
-def _member(row: tuple[Any, ...], mark: list[tuple[Any, ...]] | TablesUnavailable) -> tuple[UserId, Membership]:
-    if isinstance(mark, TablesUnavailable):
-        raise mark
-    user, role, joined_seq, offset, at, muted, _, sent = row
-    read = max(mark[0][0] or 0 if mark else 0, sent or 0)
-    return UserId(str(user)), Membership.model_validate(
-        {
-            "role": role, "joined_seq": joined_seq, "read_seq": max(read, joined_seq), "offset": offset,
-            "time": at, "muted_until": muted,
-        }
+def _add_banned(pipe: Pipeline, key: str, users: list[UserId]) -> None:
+    pipe.sadd(key, *users)
+    pipe.expire(key, 600)
+
+
+def prepared_keys(room: RoomId, epoch: int) -> tuple[str, str]:
+    """Where members and banned users are gathered until SEED puts them into place."""
+    return f"{redis_keys.members(room)}:{epoch}", f"{redis_keys.banned(room)}:{epoch}"
+
+
+def _member(row: tuple[Any, ...]) -> tuple[UserId, Membership]:
+    user, role, joined_seq, offset, at, muted, _, read = row
+    joined = joined_seq or 0
+    return UserId(str(user)), Membership(
+        role=role, joined_seq=joined, read_seq=max(read or 0, joined), offset=offset or 0, time=at or 0,
+        muted_until=muted,
     )  # fmt: skip
 
 

@@ -28,12 +28,19 @@ redis-py refuses the 101st: without this bound a crowd that comes back at once i
 
 
 class Script:
-    """A Lua script of ours, loaded on every new connection and called by its digest."""
+    """A Lua script of ours, loaded on every new connection and called by its digest.
 
-    def __init__(self, name: str) -> None:
+    `rules` names the file in lua/rules/ that takes the place of the line `--@rules`.
+    """
+
+    def __init__(self, name: str, rules: str | None = None) -> None:
         self.name = name
-        self.source = (resources.files("chat_functions") / "lua" / f"{name}.lua").read_text("utf-8")
+        self.source = _lua(name) if rules is None else _lua(name).replace("--@rules\n", _lua(f"rules/{rules}"))
         self.digest = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+
+def _lua(name: str) -> str:
+    return (resources.files("chat_functions") / "lua" / f"{name}.lua").read_text("utf-8")
 
 
 class RedisUnavailable(Exception):

@@ -1,18 +1,18 @@
-"""Rooms: what `room.create` and `member.add` may ask, the events they become, and a room as one member sees it."""
+"""Rooms: what `room.create` and `room.update` may ask, and a room as one member sees it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from chat_functions.changes import FACTS
 from chat_functions.messages import as_message
-from chat_functions.numbering import Numbers
 from chat_functions.settings import Settings
-from pulsar_data.commands import AddMember, CreateRoom
+from pulsar_data.commands import CreateRoom, UpdateRoom
 from pulsar_data.errors import ChatError, ErrorCode
-from pulsar_data.events import ROOM_EVENT, MemberJoined, MessageSent, RoomCreated, RoomEvent
-from pulsar_data.model import RoomId, UserId
-from pulsar_data.rooms import Head, Membership, Message, Role, RoomSummary
+from pulsar_data.events import ROOM_EVENT, MessageSent, RoomEvent
+from pulsar_data.model import RoomId
+from pulsar_data.rooms import Head, Membership, Message, RoomSummary
 
 
 def check_create(command: CreateRoom, settings: Settings) -> None:
@@ -27,46 +27,10 @@ def check_create(command: CreateRoom, settings: Settings) -> None:
         raise ChatError(ErrorCode.ROOM_FULL, f"a room has at most {settings.member_limit} members")
 
 
-def created(command: CreateRoom, numbers: Numbers, digest: str) -> RoomCreated:
-    """The first event of a room."""
-    others = tuple(sorted(set(command.members) - {command.actor}))
-    return RoomCreated(
-        room=command.room, epoch=numbers.epoch, offset=numbers.offset, time=numbers.time, actor=command.actor,
-        key=command.key, kind=command.kind, name=command.name, topic=command.topic, members=others, digest=digest,
-    )  # fmt: skip
-
-
-def joined(command: AddMember, numbers: Numbers, digest: str) -> MemberJoined:
-    """Somebody was added."""
-    return MemberJoined(
-        room=command.room, epoch=numbers.epoch, offset=numbers.offset, time=numbers.time, actor=command.actor,
-        key=command.key, user=command.user, role=command.role, joined_seq=numbers.seq, digest=digest,
-    )  # fmt: skip
-
-
-def entering(event: RoomEvent) -> tuple[tuple[UserId, Membership], ...]:
-    """Who becomes a member by this event, and as what."""
-    if isinstance(event, MemberJoined):
-        return ((event.user, _membership(event, event.role, event.joined_seq)),)
-    if isinstance(event, RoomCreated):
-        first: Role = "member" if event.kind == "direct" else "owner"
-        return (
-            (event.actor, _membership(event, first, 0)),
-            *((user, _membership(event, "member", 0)) for user in event.members),
-        )
-    return ()
-
-
-def _membership(event: RoomCreated | MemberJoined, role: Role, seq: int) -> Membership:
-    return Membership(role=role, joined_seq=seq, read_seq=seq, offset=event.offset, time=event.time)
-
-
-def facts(event: RoomEvent) -> dict[str, str] | None:
-    """Head fields of a room that this event creates."""
-    if not isinstance(event, RoomCreated):
-        return None
-    named = {"kind": event.kind, "name": event.name, "topic": event.topic}
-    return {field: value for field, value in named.items() if value is not None}
+def check_update(command: UpdateRoom) -> None:
+    """Raises ChatError: 107 if there is nothing to change."""
+    if all(getattr(command, name) is None for name in FACTS):
+        raise ChatError(ErrorCode.BAD_REQUEST, "there is nothing to change")
 
 
 @dataclass(frozen=True, slots=True)

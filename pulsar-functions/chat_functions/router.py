@@ -25,12 +25,16 @@ from chat_functions.look_ups import LookUps
 from chat_functions.numbering import (
     LIVE_GATEWAYS,
     SCRIPTS,
-    AlreadyMember,
+    FindMessage,
     LookUp,
+    Mark,
     Numbers,
     Outcome,
     Refused,
+    Unchanged,
     queue_commit,
+    queue_mark,
+    queue_may_read,
     queue_number,
     read_commit,
     read_number,
@@ -43,7 +47,7 @@ from chat_functions.settings import Settings
 from chat_functions.tables import Tables
 from chat_functions.work import Work
 from pulsar_data import redis_keys, topics
-from pulsar_data.commands import COMMAND, RebuildRoom
+from pulsar_data.commands import COMMAND, MarkRead, RebuildRoom
 from pulsar_data.errors import ChatError, ErrorCode
 from pulsar_data.model import RoomId, UserId
 
@@ -67,7 +71,7 @@ class ChatRouter:
         self._events = TopicProducer(client, topics.EVENTS)
         self._parking: Parking[Work] = Parking(tasks, inbox.wake)
         self._rebuild = Rebuild(self._tables, self._redis, self._events)
-        self._look_ups = LookUps(self._tables)
+        self._look_ups = LookUps(self._tables, settings)
         self._graves = DeadLetters(TopicProducer(client, dead_letters.topic("chat-router")), inbox)
         self._crash = CrashPoints(settings.crash_at)
         self._courier = Courier(self._redis, Outbox(client, tasks), inbox, tasks, self._crash)
@@ -105,11 +109,8 @@ class ChatRouter:
         except ValueError as error:
             self._tasks.create_task(self._graves.bury(incoming, dead_letters.invalid(error)))
             return None
-        if isinstance(work.command, RebuildRoom):
+        if isinstance(work.command, (RebuildRoom, MarkRead)):
             return work
-        if not isinstance(work.command, stages.KNOWN):
-            await self._courier.refuse(work, ErrorCode.NOT_AVAILABLE)
-            return None
         try:
             stages.check(work.command, self._settings)
         except ChatError as error:
@@ -119,7 +120,7 @@ class ChatRouter:
         return work
 
     def _must_ask(self, room: RoomId, works: list[Work]) -> bool:
-        asked = [work for work in works if work.unknown is None and stages.named_users(work.command)]
+        asked = [work for work in works if stages.must_ask(work)]
         if asked:
             self._parking.park(room, works, self._look_ups.users(asked))
         return bool(asked)
@@ -147,10 +148,13 @@ class ChatRouter:
     def _queue_numbers(self, pipe: Pipeline, run_id: str, works: Sequence[Work]) -> None:
         ttl, now = self._settings.key_hours * 3_600_000, _now()
         for work in works:
-            if isinstance(work.command, RebuildRoom) or work.answered is not None or work.unknown:
+            command = work.command
+            if isinstance(command, RebuildRoom) or work.answered is not None:
                 entrance.queue_look(pipe, run_id, work.room, UserId(""))
+            elif isinstance(command, MarkRead):
+                queue_may_read(pipe, run_id, command.room, command.actor, command.seq)
             else:
-                queue_number(pipe, run_id, stages.request(work, now), now, ttl, self._settings.member_limit)
+                queue_number(pipe, run_id, stages.request(work, now, self._settings), now, ttl)
 
     async def _settle(
         self, room: RoomId, outcomes: Sequence[tuple[Work, Outcome | str]], behind: list[Work]
@@ -160,24 +164,33 @@ class ChatRouter:
             await self._lost(room, [work for work, _ in outcomes] + behind)
             return []
         numbered: list[Work] = []
+        marks: list[Work] = []
         unseen: list[Work] = []
+        unfound: list[Work] = []
         for work, outcome in outcomes:
             match outcome:
                 case Numbers():
                     work.numbers = outcome
                     numbered.append(work)
+                case Mark():
+                    work.mark = outcome
+                    marks.append(work)
                 case LookUp(epoch):
                     work.looked_up = epoch
                     unseen.append(work)
+                case FindMessage():
+                    unfound.append(work)
                 case _:
                     await self._answer(work, outcome)
         going, early = stages.without_hole(numbered)
-        if early or unseen or behind:
-            self._parking.park(room, early + unseen + behind, self._until_ready(room, early, unseen))
-        return going
+        waiting = early + unseen + unfound + behind
+        if waiting:
+            self._parking.park(room, waiting, self._until_ready(room, early, unseen, unfound))
+        return going + marks
 
-    async def _until_ready(self, room: RoomId, early: list[Work], unseen: list[Work]) -> None:
+    async def _until_ready(self, room: RoomId, early: list[Work], unseen: list[Work], unfound: list[Work]) -> None:
         await self._look_ups.keys(unseen)
+        await self._look_ups.messages(unfound)
         if not early:
             return
         log.warning("number_missing room %s: %d commands wait for one to be redelivered", room, len(early))
@@ -197,8 +210,10 @@ class ChatRouter:
                 await self._courier.refuse(work, ErrorCode.ROOM_NOT_FOUND)
             case "conflict":
                 await self._courier.refuse(work, ErrorCode.CONFLICT)
-            case AlreadyMember(offset, at):
+            case Unchanged(offset, at):
                 await self._courier.repeat(work, offset, at)
+            case "read":
+                await self._courier.nod(work)
             case Refused(code):
                 await self._courier.refuse(work, ErrorCode(code))
             case _:
@@ -230,10 +245,11 @@ class ChatRouter:
 
     async def _publish(self, works: list[Work]) -> list[Work]:
         """Works whose event is in the log, in the same order. From its first failure on a room waits and repeats."""
+        now = _now()
         for work in works:
-            work.event = stages.event(work)
+            work.event = stages.event(work, now)
             work.encoded = work.event.to_json()
-        fresh = [work for work in works if not work.numbered.committed]
+        fresh = [work for work in works if not work.is_visible]
         receipts = await self._events.publish([Outgoing(work.room, work.encoded) for work in fresh])
         failed: dict[RoomId, list[Work]] = {}
         for work, ok in zip(fresh, receipts, strict=True):
@@ -255,7 +271,7 @@ class ChatRouter:
         """Visible works, each with the live gateways of its room."""
         if not works:
             return []
-        told = [work for work in works if work.numbered.epoch]  # the others are answers out of Cassandra
+        told = [work for work in works if work.is_told]
         *answers, live = await retrying(
             lambda: self._redis.execute(lambda pipe, run_id: self._queue_commits(pipe, run_id, told)),
             (RedisUnavailable,),
@@ -265,13 +281,16 @@ class ChatRouter:
         for work, gateways in zip(told, map(read_commit, answers), strict=True):
             if not isinstance(gateways, str):
                 interested[id(work)] = tuple(gateway for gateway in gateways if gateway in live)
-            elif not work.numbered.committed:  # else it was visible in an earlier epoch
+            elif not work.is_visible:  # else it was visible in an earlier epoch
                 failed.setdefault(work.room, []).append(work)
         return [(work, interested.get(id(work), ())) for work in self._put_back(works, failed)]
 
     def _queue_commits(self, pipe: Pipeline, run_id: str, works: Sequence[Work]) -> None:
         for work in works:
-            queue_commit(pipe, run_id, stages.commit(work), self._settings.recent_events)
+            if work.mark is None:
+                queue_commit(pipe, run_id, stages.commit(work), self._settings.recent_events)
+            else:
+                queue_mark(pipe, run_id, stages.reading(work), self._settings.small_room)
         # Last: a gateway registers before it writes interest, so whose interest a commit has seen is found here.
         call(pipe, LIVE_GATEWAYS, [redis_keys.GATEWAYS], [self._settings.gateway_age])
 
@@ -290,8 +309,6 @@ def _outcome(work: Work, answer: Sequence[str]) -> Outcome | str:
         return "conflict"
     if work.answered is not None:
         return work.answered
-    if work.unknown:
-        return Refused(ErrorCode.USER_NOT_FOUND)
     return read_number(answer)
 
 

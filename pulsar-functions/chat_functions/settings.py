@@ -25,6 +25,10 @@ class Settings(BaseModel):
     """Bytes of a message's meta as JSON."""
     member_limit: int = 10_000
     """Members of a room."""
+    room_limit: int = 2000
+    """Rooms of a user. Two that it enters at the same moment may be one too many."""
+    small_room: int = 50
+    """Up to so many members a room is told what each of them has read; else only the reader's own devices are."""
     recent_events: int = 500
     """Committed events kept in Redis per room: what a reconnect recovers without Cassandra."""
     log_days: int = 30

@@ -17,20 +17,23 @@ from dataclasses import dataclass
 import pulsar
 from redis.asyncio.client import Pipeline
 
-from chat_functions import dead_letters, rooms
+from chat_functions import dead_letters, rows
 from chat_functions.batching import CrashPoints, Inbox, Incoming, Parking, retrying
+from chat_functions.changes import entering
 from chat_functions.dead_letters import DeadLetters
 from chat_functions.producers import TopicProducer
 from chat_functions.redis_link import RedisLink, RedisUnavailable
 from chat_functions.settings import Settings
 from chat_functions.tables import Tables, TablesUnavailable
-from chat_functions.writes import MARK_ABSENT, MARK_HEAD, READ_EPOCH, STATEMENTS, Writes
+from chat_functions.writes import Happened, Writes
 from pulsar_data import redis_keys
-from pulsar_data.events import LOG_ENTRY, LogEntry, RoomEvent, RoomRebuild
+from pulsar_data.events import LOG_ENTRY, LogEntry, MessageRead, RoomEvent, RoomRebuild
 from pulsar_data.model import RoomId, UserId
 
 log = logging.getLogger(__name__)
 
+READ_EPOCH = "SELECT epoch, offset, seq FROM room_heads WHERE room_id = ?"
+MARK_ABSENT = "INSERT INTO room_heads (room_id, offset, seq, epoch) VALUES (?, ?, ?, ?) USING TIMESTAMP 0 AND TTL 600"
 EPOCH_CACHE = 1.0
 """Seconds that a room's epoch is believed. Only a zombie router sends events of an older one, seconds late."""
 AT_ONCE = 2
@@ -71,7 +74,7 @@ class MessageStore:
 
     async def start(self) -> None:
         """Connect to Cassandra."""
-        await self._tables.connect(STATEMENTS)
+        await self._tables.connect([READ_EPOCH, MARK_ABSENT, *rows.STATEMENTS])
 
     async def handle(self, batch: list[Incoming]) -> None:
         """Store a batch while the one before is still being written; a marker waits until nothing is under way.
@@ -101,12 +104,10 @@ class MessageStore:
         void = await self._learn_epochs(list(by_room))
         for room in void:
             self._parking.put_back(room, by_room.pop(room), asyncio.sleep(RETRY))
-        events: dict[RoomId, list[RoomEvent]] = {}
-        for room, works in by_room.items():
-            events[room] = [event for event in self._until_marker(room, works) if self._counts(event)]
-        failed = await self._writes.store(events)
+        happened = {room: self._until_marker(works) for room, works in by_room.items()}
+        failed = await self._writes.store(happened)
         self._crash.pass_by("stored")
-        await self._tell_inboxes([event for room in events if room not in failed for event in events[room]])
+        await self._tell_inboxes([event for room in happened if room not in failed for event in happened[room].events])
         for room, works in by_room.items():
             await self._settle(room, works, stored=room not in failed)
 
@@ -142,23 +143,29 @@ class MessageStore:
                 self._epochs[room] = (answer[0][0] or 0 if answer else 0, now)
         return unread
 
-    def _counts(self, event: RoomEvent) -> bool:
+    def _counts(self, event: RoomEvent | MessageRead) -> bool:
         """Whether the event is of the room's present epoch. One of an earlier epoch, behind the marker, is void."""
         known = self._epochs[event.room][0]
         if event.epoch < known:
-            log.warning("void_event room %s offset %d of epoch %d, is %d", event.room, event.offset, event.epoch, known)
+            log.warning("void_event room %s %s of epoch %d, is %d", event.room, event.type, event.epoch, known)
         return event.epoch >= known
 
     # Markers
 
-    @staticmethod
-    def _until_marker(room: RoomId, works: Sequence[Work]) -> list[RoomEvent]:
-        events: list[RoomEvent] = []
+    def _until_marker(self, works: Sequence[Work]) -> Happened:
+        """What is to be stored before the first marker."""
+        happened = Happened()
         for work in works:
-            if isinstance(work.entry, RoomRebuild):
-                break
-            events.append(work.entry)
-        return events
+            match work.entry:
+                case RoomRebuild():
+                    break
+                case MessageRead() as mark if self._counts(mark):
+                    happened.marks.append(mark)
+                case MessageRead():
+                    pass
+                case event if self._counts(event):
+                    happened.events.append(event)
+        return happened
 
     async def _settle(self, room: RoomId, works: list[Work], *, stored: bool) -> None:
         """Ack what is stored; a marker is next, and what is behind it waits for it."""
@@ -178,12 +185,13 @@ class MessageStore:
 
     async def _mark(self, marker: RoomRebuild) -> None:
         room = uuid.UUID(marker.room)
-        rows = await self._tables.read(READ_EPOCH, [room])
-        if rows and rows[0][0] is not None and rows[0][0] >= marker.epoch:
+        known = await self._tables.read(READ_EPOCH, [room])
+        if known and known[0][0] is not None and known[0][0] >= marker.epoch:
             return  # a repeat
-        if rows and rows[0][1]:
-            offset, seq = rows[0][1], rows[0][2]
-            await self._write([self._tables.bind(MARK_HEAD, [room, offset, seq, marker.epoch, offset])])
+        if known and known[0][1]:
+            offset, seq = known[0][1], known[0][2]
+            values = [room, offset, seq or 0, marker.epoch, offset]
+            await self._write([self._tables.bind(rows.WRITE_HEAD, values)])
         else:
             await self._write([self._tables.bind(MARK_ABSENT, [room, 0, 0, marker.epoch])])
         self._epochs[marker.room] = (marker.epoch, time.monotonic())
@@ -197,7 +205,7 @@ class MessageStore:
 
     async def _tell_inboxes(self, events: Sequence[RoomEvent]) -> None:
         """A membership is in Cassandra now: put it into an inbox that archive may be seeding from an older read."""
-        entered = [(user, event.room) for event in events for user, _ in rooms.entering(event)]
+        entered = [(user, event.room) for event in events for user, _ in entering(event)]
         if entered:
             await retrying(
                 lambda: self._redis.execute(lambda pipe, _: _add_to_inboxes(pipe, entered)), (RedisUnavailable,)

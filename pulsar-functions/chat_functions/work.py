@@ -9,18 +9,27 @@ from dataclasses import dataclass, field
 
 from pydantic_core import to_json
 
-from chat_functions import messages, rooms
+from chat_functions import messages, rooms, rulebook
 from chat_functions.batching import Incoming
-from chat_functions.numbering import Commit, Numbers, Operation, Request
+from chat_functions.changes import changes
+from chat_functions.numbering import Commit, Mark, Numbers, Reading, Request
+from chat_functions.rulebook import MessageChange
 from chat_functions.settings import Settings
 from pulsar_data import ids
-from pulsar_data.commands import AddMember, Change, CreateRoom, MarkRead, RebuildRoom, Sender, SendMessage
-from pulsar_data.events import RoomEvent
+from pulsar_data.commands import (
+    Change,
+    Command,
+    CreateRoom,
+    EditMessage,
+    MarkRead,
+    RebuildRoom,
+    Sender,
+    SendMessage,
+    UpdateRoom,
+)
+from pulsar_data.events import MessageRead, RoomEvent
 from pulsar_data.model import RoomId, UserId
 
-RoomCommand = Change
-KNOWN = (SendMessage, CreateRoom, AddMember)
-"""Commands that are worked; others are answered with 108."""
 OLD_KEY = 23 * 3600 * 1000
 """ms: Redis may have forgotten a key of this age (it remembers for 24 h)."""
 NOBODY = Sender(gateway="", client="", request=0)
@@ -28,10 +37,10 @@ NOBODY = Sender(gateway="", client="", request=0)
 
 @dataclass(slots=True, eq=False)
 class Work:
-    """A command of a client (`RoomCommand`), or archive's wish to have a room rebuilt."""
+    """A command of a client (`Change`, `MarkRead`), or archive's wish to have a room rebuilt."""
 
     incoming: Incoming
-    command: RoomCommand | MarkRead | RebuildRoom
+    command: Command
     digest: str = ""
     looked_up: int | None = None
     """The epoch in which Cassandra was asked for the key. It says nothing about a later epoch."""
@@ -39,10 +48,15 @@ class Work:
     """From Cassandra: the key was used, long ago or before Redis was lost. Its epoch is 0."""
     conflict: bool = False
     """From Cassandra: the key was used for something else."""
-    unknown: frozenset[UserId] | None = None
-    """Named users who do not exist; None: not asked yet."""
+    asked_users: bool = False
+    """Whether Cassandra was asked for the named users."""
+    verdict: int | None = None
+    """The error code that the named users are."""
+    found: str = ""
+    """From Cassandra: the message to change, as lua/rules/message.lua wants it."""
     numbers: Numbers | None = None
-    event: RoomEvent | None = None
+    mark: Mark | None = None
+    event: RoomEvent | MessageRead | None = None
     encoded: bytes = b""
     """The event as JSON, once for the log, Redis and all gateways."""
     waiting_since: float = field(default_factory=time.monotonic)
@@ -53,8 +67,8 @@ class Work:
         return self.command.room
 
     @property
-    def asked(self) -> RoomCommand:
-        """The command of a client; never call it for a RebuildRoom."""
+    def asked(self) -> Change:
+        """The command of a client that takes a number; never call it for another."""
         assert not isinstance(self.command, (RebuildRoom, MarkRead))
         return self.command
 
@@ -71,74 +85,87 @@ class Work:
 
     @property
     def happened(self) -> RoomEvent:
-        """Its event, from publishing on."""
-        assert self.event is not None, "not an event yet"
+        """Its numbered event, from publishing on."""
+        assert self.event is not None and not isinstance(self.event, MessageRead), "not an event yet"
         return self.event
 
+    @property
+    def is_told(self) -> bool:
+        """Whether it is to be committed and delivered; an answer out of Cassandra was, long ago."""
+        return self.mark is not None or self.numbered.epoch != 0
 
-def check(command: RoomCommand, settings: Settings) -> None:
+    @property
+    def is_visible(self) -> bool:
+        """Whether it was committed before this."""
+        return self.mark is None and self.numbered.committed
+
+
+def check(command: Change, settings: Settings) -> None:
     """Whatever needs no state. Raises ChatError."""
-    if isinstance(command, SendMessage):
-        messages.check_send(command, settings)
+    if isinstance(command, (SendMessage, EditMessage)):
+        messages.check(command, settings)
     elif isinstance(command, CreateRoom):
         rooms.check_create(command, settings)
+    elif isinstance(command, UpdateRoom):
+        rooms.check_update(command)
 
 
-def digest(command: RoomCommand) -> str:
+def digest(command: Change) -> str:
     """Of what the client asked: the same key with another content is a conflict."""
-    content = [value for name, value in command if name != "sender"]
+    content = {name: value for name, value in command if name != "sender" and value is not None}
     return hashlib.blake2b(to_json(content), digest_size=12).hexdigest()
 
 
-def named_users(command: RoomCommand | MarkRead | RebuildRoom) -> set[UserId]:
-    """Users who must exist."""
-    if isinstance(command, CreateRoom):
-        return set(command.members) - {command.actor}
-    return {command.user} if isinstance(command, AddMember) else set()
+def must_ask(work: Work) -> bool:
+    """Whether Cassandra must be asked for users first."""
+    if work.asked_users or isinstance(work.command, (RebuildRoom, MarkRead)):
+        return False
+    return bool(rulebook.strangers(work.command))
 
 
-def request(work: Work, now: int) -> Request:
+def request(work: Work, now: int, settings: Settings) -> Request:
     """What NUMBER is asked; `now` in ms."""
-    command = work.asked
-    operation: Operation = "send"
-    target = None
-    if isinstance(command, CreateRoom):
-        operation = "create"
-    elif isinstance(command, AddMember):
-        operation, target = "add", command.user
-    sender = command.sender
-    origin = f"{sender.gateway}/{sender.request}" if sender else work.incoming.source
-    old = now - ids.key_time(command.key) > OLD_KEY
+    command, sender = work.asked, work.sender
     return Request(
-        command.room, operation, command.actor, command.key, work.digest, origin, work.looked_up, old, target
+        command.room, rulebook.operation(command), command.actor, command.key, work.digest,
+        origin=f"{sender.gateway}/{sender.request}" if sender else work.incoming.source,
+        looked_up=work.looked_up, old_key=now - ids.key_time(command.key) > OLD_KEY, verdict=work.verdict,
+        asks=rulebook.asks(command, work.found, settings),
+    )  # fmt: skip
+
+
+def event(work: Work, now: int) -> RoomEvent | MessageRead:
+    """The event of a numbered command, or of a read mark at `now`, ms."""
+    if work.mark is None:
+        return rulebook.event(work.asked, work.numbered, work.digest)
+    command, mark = work.command, work.mark
+    assert isinstance(command, MarkRead)
+    return MessageRead(
+        room=command.room, epoch=mark.epoch, head=mark.head, time=now, actor=command.actor, seq=command.seq
     )
-
-
-def event(work: Work) -> RoomEvent:
-    """The event of a numbered command."""
-    command, numbers = work.asked, work.numbered
-    if isinstance(command, SendMessage):
-        return messages.sent(command, numbers, work.digest)
-    if isinstance(command, CreateRoom):
-        return rooms.created(command, numbers, work.digest)
-    assert isinstance(command, AddMember)
-    return rooms.joined(command, numbers, work.digest)
 
 
 def commit(work: Work) -> Commit:
     """What COMMIT makes visible."""
-    happened = work.happened
+    happened, command = work.happened, work.asked
     return Commit(
         room=work.room, actor=happened.actor, key=happened.key, epoch=happened.epoch, offset=happened.offset,
-        seq=work.numbered.seq, event=work.encoded, is_message=isinstance(work.command, SendMessage),
-        facts=rooms.facts(happened), entering=rooms.entering(happened),
+        seq=work.numbered.seq, event=work.encoded, is_message=isinstance(command, SendMessage),
+        changed_seq=command.seq if isinstance(command, MessageChange) else None, changes=changes(happened),
     )  # fmt: skip
 
 
+def reading(work: Work) -> Reading:
+    """What MARK_READ raises."""
+    event = work.event
+    assert isinstance(event, MessageRead)
+    return Reading(event.room, event.actor, event.epoch, event.seq)
+
+
 def until_barrier(works: list[Work]) -> tuple[list[Work], list[Work]]:
-    """Up to and with the first command that changes who is a member, and what must wait for that to be visible."""
+    """Up to and with the first command that changes what rules ask for, and what must wait for that to be visible."""
     for index, work in enumerate(works):
-        if not isinstance(work.command, SendMessage):
+        if not isinstance(work.command, (*rulebook.PASSING, MarkRead)):
             return works[: index + 1], works[index + 1 :]
     return works, []
 
@@ -158,6 +185,9 @@ def without_hole(works: Sequence[Work]) -> tuple[list[Work], list[Work]]:
 
 def stranger(works: Sequence[Work]) -> UserId | None:
     """Who asks for a room that may not exist. Nobody, if somebody creates it or archive knows it."""
-    if any(isinstance(work.command, (CreateRoom, RebuildRoom)) for work in works):
-        return None
-    return works[0].asked.actor
+    actors = []
+    for work in works:
+        if isinstance(work.command, (CreateRoom, RebuildRoom)):
+            return None
+        actors.append(work.command.actor)
+    return actors[0]

@@ -11,6 +11,7 @@ import redis.exceptions
 from redis import Redis
 from redis.asyncio.client import Pipeline
 
+from chat_functions.changes import changes
 from chat_functions.numbering import (
     OPEN_ROOM,
     SEED,
@@ -24,9 +25,10 @@ from chat_functions.numbering import (
     read_commit,
     read_number,
 )
+from chat_functions.rebuild import prepared_keys
 from chat_functions.redis_link import RedisLink, call
 from pulsar_data import ids, redis_keys
-from pulsar_data.events import MessageSent
+from pulsar_data.events import MessageSent, RoomEvent
 from pulsar_data.model import RoomId, UserId
 from pulsar_data.rooms import Membership
 
@@ -75,9 +77,12 @@ class Room:
         self, epoch: int, offset: int = 0, seq: int = 0, state: str = "live", look_up_until: int = 0, **facts: str
     ) -> bool:
         """As rebuild does; the owner is its only member. False if the room was there already."""
-        prepared = f"{redis_keys.members(self.id)}:{epoch}"
-        keys = [redis_keys.head(self.id), redis_keys.members(self.id), prepared, redis_keys.recent(self.id)]
-        pairs = [part for pair in ({"kind": "group"} | facts).items() for part in pair]
+        prepared, banned = prepared_keys(self.id, epoch)
+        keys = [
+            redis_keys.head(self.id), redis_keys.members(self.id), prepared, redis_keys.recent(self.id),
+            redis_keys.banned(self.id), banned,
+        ]  # fmt: skip
+        pairs = [part for pair in ({"kind": "group", "owners": "1"} | facts).items() for part in pair]
         args: list[str | int] = [epoch, offset, seq, state, look_up_until, "", 0, *pairs]
         await self.link.execute(lambda pipe, _: pipe.hset(prepared, self.owner, member("owner").to_json()))
         return bool((await self.link.execute(lambda pipe, run: call(pipe, SEED, keys, [run, *args])))[0])
@@ -86,16 +91,26 @@ class Room:
         """A send of the owner with a fresh key."""
         request = Request(
             room=self.id, operation=operation, actor=self.owner, key=key or ids.new_key(now()), digest="d",
-            origin="g/1", looked_up=None, old_key=False,
+            origin="g/1", looked_up=None, old_key=False, asks=("",) if operation == "send" else (),
         )  # fmt: skip
         return replace(request, **changes)
 
-    async def number(self, *requests: Request, member_limit: int = 100) -> list[Outcome]:
+    def about(
+        self, operation: Operation, user: UserId, actor: UserId | None = None, role: str = "", limit: int = 100
+    ) -> Request:
+        """A request that is about a member, by the owner or another."""
+        return self.request(operation=operation, actor=actor or self.owner, asks=(user, role, limit))
+
+    def of_message(self, operation: Operation, seq: int, found: str = "", emoji: str = "", **changes: Any) -> Request:
+        """A request that is about a message."""
+        return self.request(operation=operation, asks=(seq, found, emoji), **changes)
+
+    async def number(self, *requests: Request) -> list[Outcome]:
         """NUMBER for each, in one pipeline."""
 
         def fill(pipe: Pipeline, run: str) -> None:
             for one in requests:
-                queue_number(pipe, run, one, now(), DAY, member_limit)
+                queue_number(pipe, run, one, now(), DAY)
 
         return [read_number(answer) for answer in await self.link.execute(fill)]
 
@@ -112,9 +127,23 @@ class Room:
         commit = replace(commit, **changes)
         return read_commit((await self.link.execute(lambda pipe, run: queue_commit(pipe, run, commit, 3)))[0])
 
-    async def send(self) -> Numbers:
+    async def happen(self, request: Request, event: RoomEvent) -> Numbers:
+        """Number a change and commit it, as the event that `event` is but for its numbers."""
+        (numbers,) = await self.number(request)
+        assert isinstance(numbers, Numbers), numbers
+        happened = event.model_copy(
+            update={"epoch": numbers.epoch, "offset": numbers.offset, "time": numbers.time, "actor": request.actor}
+        )
+        changed = getattr(happened, "seq", None)
+        done = await self.commit(
+            request, numbers, event=happened.to_json(), changed_seq=changed, changes=changes(happened)
+        )
+        assert not isinstance(done, str)
+        return numbers
+
+    async def send(self, actor: UserId | None = None) -> Numbers:
         """One message, all the way."""
-        request = self.request()
+        request = self.request(actor=actor or self.owner)
         (numbers,) = await self.number(request)
         assert isinstance(numbers, Numbers)
         assert not isinstance(await self.commit(request, numbers), str)
@@ -134,6 +163,15 @@ class Room:
     async def pretend_other_run(self) -> None:
         """As if the head had been numbered under another Redis: an older copy came back."""
         await self.link.execute(lambda pipe, _: pipe.hset(redis_keys.head(self.id), "run", "another"))
+
+    async def member(self, user: UserId) -> Membership | None:
+        """The user's membership."""
+        raw = (await self.link.execute(lambda pipe, _: pipe.hget(redis_keys.members(self.id), user)))[0]
+        return None if raw is None else Membership.from_json(raw)
+
+    async def ban(self, user: UserId) -> None:
+        """Keep a user out, without an event."""
+        await self.link.execute(lambda pipe, _: pipe.sadd(redis_keys.banned(self.id), user))
 
     async def add(self, user: UserId, membership: Membership) -> None:
         """A member, without an event."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chat_functions.numbering import AlreadyMember, LookUp, Numbers, Refused
+from chat_functions.numbering import LookUp, Numbers, Refused, Unchanged
 from chat_functions.redis_link import RedisLink, RedisUnavailable
 from pulsar_data.errors import ErrorCode
 from pulsar_data.events import ROOM_EVENT
@@ -93,8 +93,8 @@ async def test_only_owners_and_moderators_add_members(redis: RedisLink) -> None:
     await room.add(plain, member())
     await room.add(moderator, member("moderator"))
     refused, allowed = await room.number(
-        room.request(operation="add", actor=plain, target=new_user()),
-        room.request(operation="add", actor=moderator, target=new_user()),
+        room.about("add", new_user(), actor=plain, role="member"),
+        room.about("add", new_user(), actor=moderator, role="member"),
     )
     assert refused == Refused(ErrorCode.PERMISSION_DENIED)
     assert numbers(allowed).seq == 0, "an event that is no message takes no seq"
@@ -104,7 +104,7 @@ async def test_nobody_is_added_to_a_direct_room(redis: RedisLink) -> None:
     """Not even by its owner."""
     room = Room(redis)
     await room.seed(epoch=1, kind="direct")
-    outcomes = await room.number(room.request(operation="add", target=new_user()))
+    outcomes = await room.number(room.about("add", new_user(), role="member"))
     assert outcomes == [Refused(ErrorCode.PERMISSION_DENIED)]
 
 
@@ -114,9 +114,9 @@ async def test_a_member_is_not_added_twice_and_a_full_room_takes_nobody(redis: R
     await room.seed(epoch=1)
     await room.add(user, member(offset=5, time=17))
     there, full = await room.number(
-        room.request(operation="add", target=user), room.request(operation="add", target=new_user()), member_limit=2
+        room.about("add", user, role="member", limit=2), room.about("add", new_user(), role="member", limit=2)
     )
-    assert there == AlreadyMember(5, 17)
+    assert there == Unchanged(5, 17)
     assert full == Refused(ErrorCode.ROOM_FULL)
 
 

@@ -1,15 +1,17 @@
 -- SEED: a rebuilt room, exact as message-store left it, takes its place. Does nothing if the room is already there.
--- KEYS head, members, prepared members, recent
+-- KEYS head, members, prepared members, recent, banned, prepared banned
 -- ARGV run_id, epoch, offset, seq, state, look_up_until ms, ttl ms ('' for none), count of recent events, these events,
 --      then pairs of further head fields
 local head = redis.call('HMGET', KEYS[1], 'run', 'epoch')
 if head[1] == ARGV[1] and tonumber(head[2]) >= tonumber(ARGV[2]) then
-  redis.call('DEL', KEYS[3])
+  redis.call('DEL', KEYS[3], KEYS[6])
   return 0
 end
-redis.call('DEL', KEYS[1], KEYS[2], KEYS[4])
-if redis.call('EXISTS', KEYS[3]) == 1 then redis.call('RENAME', KEYS[3], KEYS[2]) end
-redis.call('PERSIST', KEYS[2])
+redis.call('DEL', KEYS[1], KEYS[2], KEYS[4], KEYS[5])
+for place = 2, 5, 3 do
+  if redis.call('EXISTS', KEYS[place + 1]) == 1 then redis.call('RENAME', KEYS[place + 1], KEYS[place]) end
+  redis.call('PERSIST', KEYS[place])
+end
 redis.call('HSET', KEYS[1], 'run', ARGV[1], 'epoch', ARGV[2], 'offset', ARGV[3], 'seq', ARGV[4],
   'voffset', ARGV[3], 'vseq', ARGV[4], 'state', ARGV[5], 'look_up_until', ARGV[6])
 local events = tonumber(ARGV[8])

@@ -1,0 +1,42 @@
+-- edit, delete, react, unreact: of the message with a seq. What counts is the newest that the recent events tell of it,
+-- and for what they do not reach, Cassandra.
+-- KEYS recent
+-- ARGV seq, what Cassandra knows of it ('' not asked, '-' nothing, JSON {author, deleted, expires}), emoji ('' none)
+local wanted = tonumber(ARGV[11])
+if wanted < 1 or wanted > tonumber(redis.call('HGET', KEYS[1], 'vseq')) then return {'refused', 401} end
+local target, reaction
+local kept, looked = redis.call('LLEN', KEYS[5]), 0
+while not target and looked < kept do
+  local some = redis.call('LRANGE', KEYS[5], -looked - 50, -looked - 1)
+  for place = #some, 1, -1 do
+    if string.find(some[place], '"seq":' .. ARGV[11], 1, true) then
+      local event = cjson.decode(some[place])
+      if event.seq == wanted and not target then
+        if event.type == 'message_sent' then
+          target = {author = event.actor, expires = event.expires}
+        elseif event.type == 'message_deleted' then
+          target = {deleted = true}
+        elseif event.emoji and event.emoji == ARGV[13] and event.actor == actor and not reaction then
+          reaction = event
+        end
+      end
+    end
+  end
+  looked = looked + 50
+end
+if not target then
+  if ARGV[12] == '' then return {'message'} end
+  if ARGV[12] == '-' then return {'refused', 401} end
+  target = cjson.decode(ARGV[12])
+end
+if target.deleted then return {'refused', operation == 'edit' and 408 or 401} end
+if operation == 'delete' then
+  if target.author ~= actor and RANK[me.role] < RANK.moderator then return {'refused', 103} end
+else
+  if operation == 'edit' and target.author ~= actor then return {'refused', 103} end
+  if operation ~= 'unreact' and me.muted_until and me.muted_until > now then return {'refused', 405} end
+  if reaction and reaction.type == (operation == 'react' and 'reaction_added' or 'reaction_removed') then
+    return same(reaction)
+  end
+end
+expires = target.expires or 0

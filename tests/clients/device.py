@@ -1,0 +1,133 @@
+"""One device that keeps every push it gets, for tests that look at single pushes. It does not come back when closed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+
+from pulsar_data.ids import new_key
+from tests.clients.people import Person
+from tests.clients.socket import ErrorReply, Gone, Socket
+
+Json = Mapping[str, Any]
+WITHIN = 30.0
+"""Seconds for whatever must happen: machines are slow at times."""
+
+
+class Device:
+    """An open connection. `pushes`: all of them so far, in order."""
+
+    def __init__(self, person: Person, socket: Socket) -> None:
+        self.user = person.user
+        self.welcome = socket.welcome
+        self.pushes: list[Json] = []
+        self._socket = socket
+        self._changed = asyncio.Event()
+
+    @classmethod
+    @asynccontextmanager
+    async def connected(cls, person: Person, gateway: str, **request: Any) -> AsyncIterator[Device]:
+        """Connected to this gateway for the length of a block."""
+        socket = await _let_in(gateway, {"token": person.token, **request})
+        device = cls(person, socket)
+        listening = asyncio.create_task(device._listen())
+        try:
+            yield device
+        finally:
+            listening.cancel()
+            await socket.close()
+
+    async def _listen(self) -> None:
+        try:
+            async for push in self._socket.pushes():
+                self.pushes.append(push)
+                self._changed.set()
+        except Gone:
+            self._changed.set()
+
+    async def call(self, method: str, **data: Any) -> Json:
+        """Call a method; a change gets a fresh key if none is given. Tries again what fails for the moment."""
+        if method not in KEYLESS:
+            data.setdefault("key", new_key(time.time_ns() // 1_000_000))
+        deadline = time.monotonic() + WITHIN
+        while True:
+            try:
+                return await self._socket.rpc(method, data)
+            except ErrorReply as error:
+                if not error.temporary or time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.1)
+
+    async def refused(self, method: str, **data: Any) -> int:
+        """The code with which it is refused."""
+        with pytest.raises(ErrorReply) as caught:
+            await self.call(method, **data)
+        return caught.value.code
+
+    async def push(self, what: str, condition: Callable[[Json], bool]) -> Json:
+        """The first push that fulfils the condition: one that has come, or will come."""
+        async with asyncio.timeout(WITHIN):
+            while True:
+                for push in self.pushes:
+                    if condition(push):
+                        return push
+                self._changed.clear()
+                await self._changed.wait()
+        raise AssertionError(what)
+
+    async def event(self, room: str, kind: str) -> Json:
+        """The first event of that type in a room."""
+        push = await self.push(kind, lambda push: _event(push, room).get("type") == kind)
+        pub: Json = push["pub"]
+        return pub
+
+    def events(self, room: str) -> list[str]:
+        """Types of the events of a room that have come so far."""
+        return [event["type"] for push in self.pushes if (event := _event(push, room))]
+
+    async def entered(self, room: str) -> None:
+        """Wait until it is in a room."""
+        if f"room:{room}" not in self.welcome["subs"]:
+            await self.push("subscribe", lambda push: push.get("channel") == f"room:{room}" and "subscribe" in push)
+
+
+KEYLESS = {"message.list", "message.search", "message.read", "room.list", "room.get", "member.list", "user.get"}
+
+
+def _event(push: Json, room: str) -> Json:
+    """The room event that a push is; empty for any other push."""
+    event: Json = push.get("pub", {}).get("data", {}) if push.get("channel") == f"room:{room}" else {}
+    return event
+
+
+async def _let_in(gateway: str, request: Json) -> Socket:
+    deadline = time.monotonic() + WITHIN
+    while True:
+        try:
+            return await Socket.open(gateway, request)
+        except (Gone, ErrorReply) as error:
+            if time.monotonic() > deadline or (isinstance(error, ErrorReply) and not error.temporary):
+                raise
+            await asyncio.sleep(0.2)
+
+
+@asynccontextmanager
+async def devices(*people: tuple[Person, str]) -> AsyncIterator[list[Device]]:
+    """A device for each: whose, and on which gateway."""
+    async with AsyncExitStack() as open_things:
+        yield [await open_things.enter_async_context(Device.connected(*one)) for one in people]
+
+
+async def group(*members: Device, kind: str = "group") -> str:
+    """A new room of these, made by the first of them. Returns when all are in it."""
+    first, *others = members
+    made = await first.call("room.create", kind=kind, name="Test", members=[other.user for other in others])
+    room = str(made["room"])
+    for member in members:
+        await member.entered(room)
+    return room

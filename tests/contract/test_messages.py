@@ -1,0 +1,179 @@
+"""What may become of a message: edited, deleted, answered, reacted to, on every member's device in one order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import pytest
+import redis.asyncio
+
+from chattifier.schema import CassandraAddress, session
+from pulsar_data import redis_keys
+from pulsar_data.errors import ErrorCode
+from pulsar_data.model import RoomId
+from tests.clients.device import Device, Json, devices, group
+from tests.clients.people import sign_up
+from tests.clients.waiting import until
+from tests.running_stack import Stack
+
+pytestmark = [pytest.mark.stack, pytest.mark.anyio]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Clients run on asyncio."""
+    return "asyncio"
+
+
+@dataclass
+class Talk:
+    """Ada owns a group with Grace and Lin; each has a device."""
+
+    stack: Stack
+    ada: Device
+    grace: Device
+    lin: Device
+    room: str
+
+    async def say(self, device: Device, text: str = "hello", **more: Any) -> int:
+        """Send a message; returns its seq."""
+        return int((await device.call("message.send", room=self.room, text=text, **more))["seq"])
+
+    async def message(self, seq: int) -> Json:
+        """The message as Lin reads it."""
+        page = await self.lin.call("message.list", room=self.room, around=seq, limit=1)
+        found: Json = page["messages"][0]
+        return found
+
+    async def reads(self, seq: int, **fields: Any) -> None:
+        """Wait until Lin reads it so."""
+
+        async def as_wanted() -> bool:
+            message = await self.message(seq)
+            return all(message.get(name) == value for name, value in fields.items())
+
+        await until(f"message {seq} has {fields}", as_wanted, 30)
+
+    async def forget_recent(self) -> None:
+        """As if so much had happened since that Redis has let go of all messages."""
+        async with redis.asyncio.Redis.from_url(self.stack.redis.url) as memory:
+            await memory.ltrim(redis_keys.recent(RoomId(self.room)), 1, 0)
+
+    def select(self, cql: str) -> list[Any]:
+        """Rows of Cassandra. Blocks."""
+        place = self.stack.cassandra
+        with session(CassandraAddress(((place.host, place.port),), place.keyspace)) as execute:
+            return list(execute(cql.format(keyspace=place.keyspace, room=UUID(self.room))))
+
+
+@pytest.fixture
+async def talk(stack: Stack) -> AsyncIterator[Talk]:
+    """A new room."""
+    async with AsyncExitStack() as open_things:
+        people = await sign_up(stack.auth, 3)
+        homes = [stack.gateways[0], stack.gateways[-1], stack.gateways[0]]
+        ada, grace, lin = await open_things.enter_async_context(devices(*zip(people, homes, strict=True)))
+        yield Talk(stack, ada, grace, lin, await group(ada, grace, lin))
+
+
+async def test_a_message_just_sent_can_be_changed_at_once(talk: Talk) -> None:
+    """Stored or not; every member sees each change, in one order, under dense offsets."""
+    seq = await talk.say(talk.grace, "frist")
+    at = {"room": talk.room, "seq": seq}
+    edit = await talk.grace.call("message.edit", text="first", mentions=[talk.ada.user], meta={"n": None}, **at)
+    added = await talk.ada.call("reaction.add", emoji="👍🏽", **at)
+    removed = await talk.ada.call("reaction.remove", emoji="👍🏽", **at)
+    assert [edit["offset"], added["offset"], removed["offset"]] == [3, 4, 5]
+    assert not edit["duplicate"]
+    for device in (talk.ada, talk.grace, talk.lin):
+        edited = await device.event(talk.room, "message_edited")
+        assert (edited["data"]["seq"], edited["data"]["text"], edited["offset"]) == (seq, "first", 3)
+        assert edited["data"]["meta"] == {"n": None}
+        await device.event(talk.room, "reaction_removed")
+        assert device.events(talk.room)[-4:] == ["message_sent", "message_edited", "reaction_added", "reaction_removed"]
+    await talk.reads(seq, text="first", edited_at=edit["time"], mentions=[talk.ada.user], meta={"n": None})
+
+
+async def test_a_deleted_message_is_a_tombstone(talk: Talk) -> None:
+    """Its numbers stay; all else is gone, from Cassandra too. Nothing changes it any more."""
+    seq = await talk.say(talk.grace, "secret", mentions=[talk.ada.user], meta={"a": "secret"})
+    at = {"room": talk.room, "seq": seq}
+    await talk.lin.call("reaction.add", emoji="secret", **at)
+    assert await talk.lin.refused("message.delete", **at) == ErrorCode.PERMISSION_DENIED
+    await talk.ada.call("message.delete", **at)
+    assert (await talk.lin.event(talk.room, "message_deleted"))["data"]["actor"] == talk.ada.user
+    assert await talk.grace.refused("message.edit", text="again", **at) == ErrorCode.STALE_EDIT
+    assert await talk.lin.refused("reaction.add", emoji="x", **at) == ErrorCode.MESSAGE_NOT_FOUND
+    assert await talk.grace.refused("message.delete", **at) == ErrorCode.MESSAGE_NOT_FOUND
+    await talk.reads(seq, deleted=True, text="", mentions=[], reactions={}, sender=talk.grace.user)
+    rows = await asyncio.to_thread(
+        talk.select, "SELECT * FROM {keyspace}.messages WHERE room_id = {room} AND bucket = 0"
+    )
+    assert "secret" not in str(rows)
+
+
+async def test_what_may_not_be_done_to_a_message_is_refused_with_its_own_code(talk: Talk) -> None:
+    """And nothing of it happens."""
+    seq = await talk.say(talk.grace)
+    room = talk.room
+    assert await talk.ada.refused("message.edit", room=room, seq=seq, text="x") == ErrorCode.PERMISSION_DENIED
+    assert await talk.grace.refused("message.edit", room=room, seq=seq, text=" ") == ErrorCode.BAD_REQUEST
+    assert await talk.grace.refused("message.edit", room=room, seq=seq, text="x" * 4001) == ErrorCode.LIMIT_EXCEEDED
+    assert await talk.grace.refused("message.edit", room=room, seq=9, text="x") == ErrorCode.MESSAGE_NOT_FOUND
+    assert await talk.grace.refused("message.send", room=room, text="x", reply_to=9) == ErrorCode.MESSAGE_NOT_FOUND
+    for emoji in ("", "a b", "x" * 33, "\n"):
+        assert await talk.grace.refused("reaction.add", room=room, seq=seq, emoji=emoji) == ErrorCode.BAD_REQUEST
+    assert await talk.say(talk.ada, reply_to=seq) == seq + 1
+    assert (await talk.message(seq + 1))["reply_to"] == seq
+
+
+async def test_reactions_commute_and_repeat(talk: Talk) -> None:
+    """Each user once for each emoji, whatever comes first and however often."""
+    seq = await talk.say(talk.grace)
+    at = {"room": talk.room, "seq": seq, "emoji": "🎉"}
+    everybody = (talk.ada, talk.grace, talk.lin)
+    first = await asyncio.gather(*(device.call("reaction.add", **at) for device in everybody))
+    again = await talk.ada.call("reaction.add", **at)
+    assert again["duplicate"]
+    assert again["offset"] == first[0]["offset"]
+    await talk.lin.call("reaction.remove", **at)
+
+    async def two_are_left() -> bool:
+        return set((await talk.message(seq))["reactions"].get("🎉", ())) == {talk.ada.user, talk.grace.user}
+
+    await until("two reactions are left", two_are_left, 30)
+
+
+async def test_messages_that_redis_has_forgotten_are_changed_by_the_same_rules(talk: Talk) -> None:
+    """Cassandra knows the author, and what was deleted."""
+    one, two = await talk.say(talk.grace, "one"), await talk.say(talk.grace, "two")
+    await talk.grace.call("message.delete", room=talk.room, seq=two)
+    await talk.reads(two, deleted=True)
+    await talk.forget_recent()
+    assert await talk.ada.refused("message.edit", room=talk.room, seq=one, text="x") == ErrorCode.PERMISSION_DENIED
+    assert await talk.grace.refused("message.edit", room=talk.room, seq=two, text="x") == ErrorCode.STALE_EDIT
+    await talk.grace.call("message.edit", room=talk.room, seq=one, text="once")
+    await talk.reads(one, text="once")
+
+
+async def test_a_room_keeps_messages_as_long_as_it_says(talk: Talk) -> None:
+    """By the time to live of the rows: an edit does not lengthen it, and what was sent before has none."""
+    before = await talk.say(talk.ada, "before")
+    await talk.ada.call("room.update", room=talk.room, retention_days=2)
+    seq = await talk.say(talk.ada, "kept")
+    await talk.ada.call("message.edit", room=talk.room, seq=seq, text="edited")
+    await talk.reads(seq, text="edited")
+    found = await asyncio.to_thread(
+        talk.select,
+        "SELECT seq, ttl(text) AS text, ttl(sender) AS sender FROM {keyspace}.messages"
+        " WHERE room_id = {room} AND bucket = 0",
+    )
+    rows = {row.seq: row for row in found}
+    assert rows[before].text is None
+    for left in (rows[seq].text, rows[seq].sender):
+        assert 2 * 86_400 - 600 < left <= 2 * 86_400
