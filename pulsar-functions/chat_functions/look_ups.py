@@ -111,5 +111,5 @@ def _found(sender: uuid.UUID, deleted: bool | None, ttl: int | None) -> str:
 
 def _verdict(work: Work, missing: set[UserId], full: set[UserId]) -> int | None:
     if rulebook.strangers(work.asked) & missing:
-        return ErrorCode.USER_NOT_FOUND
-    return ErrorCode.LIMIT_EXCEEDED if rulebook.newcomers(work.asked) & full else None
+        return int(ErrorCode.USER_NOT_FOUND)
+    return int(ErrorCode.LIMIT_EXCEEDED) if rulebook.newcomers(work.asked) & full else None
