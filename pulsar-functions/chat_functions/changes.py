@@ -12,6 +12,7 @@ from pulsar_data.events import (
     MemberLeft,
     MemberMuted,
     MemberRoleChanged,
+    MessageSent,
     RoomCreated,
     RoomEvent,
     RoomUpdated,
@@ -32,6 +33,8 @@ class Change:
 def changes(event: RoomEvent) -> tuple[Change, ...]:
     """All of them, in order; most events change nothing but the log."""
     match event:
+        case MessageSent():
+            return ()
         case RoomCreated():
             return (Change("create", value=_json(facts(event))), *map(_enter, entering(event)))
         case RoomUpdated():

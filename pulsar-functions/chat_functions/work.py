@@ -118,7 +118,7 @@ def digest(command: Change) -> str:
 
 def must_ask(work: Work) -> bool:
     """Whether Cassandra must be asked for users first."""
-    if work.asked_users or isinstance(work.command, (RebuildRoom, MarkRead)):
+    if work.asked_users or isinstance(work.command, (SendMessage, RebuildRoom, MarkRead)):
         return False
     return bool(rulebook.strangers(work.command))
 
