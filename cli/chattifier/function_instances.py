@@ -6,6 +6,13 @@ import json
 
 import psutil
 
+from pulsar_data.topics import SEARCH_INDEX
+
+
+def instances_of(name: str, parallelism: int) -> int:
+    """How many instances a function has where functions have `parallelism`: nobody waits for search-index."""
+    return 1 if name == SEARCH_INDEX else parallelism
+
 
 def instances(pulsar_pid: int) -> dict[tuple[str, int], int]:
     """The pid of each instance, by function name and instance number."""

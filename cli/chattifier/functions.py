@@ -10,6 +10,7 @@ import hashlib
 import json
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from chattifier import package, stored_code
 from chattifier.errors import DeployError
+from chattifier.function_instances import instances_of
 from chattifier.package import Sources
 from chattifier.pulsar_admin import PulsarAdmin
 from chattifier.topics import Admin
@@ -81,15 +83,17 @@ class Deployment:
     parallelism: int
     locked_dependencies: Path | None = None
     """Wheels to pack, where the worker's Python has none."""
+    names: tuple[str, ...] = FUNCTIONS
+    """Those that are wanted; what else is deployed stays."""
 
     def run(self) -> str:
         """Create or update what differs, and wait until all instances run. Says what was done."""
         with tempfile.TemporaryDirectory() as folder:
             archive = package.build(self.sources, Path(folder), self.locked_dependencies)
-            changed = {name: how for name in FUNCTIONS if (how := self._how(name, archive)) is not None}
-            with ThreadPoolExecutor(len(FUNCTIONS)) as threads:
+            changed = {name: how for name in self.names if (how := self._how(name, archive)) is not None}
+            with ThreadPoolExecutor(len(self.names)) as threads:
                 list(threads.map(lambda name: self._deploy(changed[name], name, archive), changed))
-        await_running(self.admin)
+        await_running(self.admin, self.names)
         return ", ".join(f"{how}d {name}" for name, how in changed.items()) or "unchanged"
 
     def _how(self, name: str, archive: Path) -> str | None:
@@ -106,7 +110,7 @@ class Deployment:
         self.tool.run(
             (
                 *("functions", how, "--function-config-file", str(self.sources.config(name))),
-                *("--py", str(archive), "--parallelism", str(self.parallelism)),
+                *("--py", str(archive), "--parallelism", str(instances_of(name, self.parallelism))),
                 *("--user-config", self.user_config.model_dump_json()),
                 *("--custom-runtime-options", json.dumps({"extraLabels": {"digest": self._digest(name, archive)}})),
             )
@@ -117,19 +121,19 @@ class Deployment:
             package.digest(archive),
             self.sources.config(name).read_text(),
             self.user_config.model_dump_json(),
-            str(self.parallelism),
+            str(instances_of(name, self.parallelism)),
         )
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
-def await_running(admin: Admin) -> None:
-    """Wait until every instance of every function runs; restart those that do not come up by themselves.
+def await_running(admin: Admin, names: Sequence[str] = FUNCTIONS) -> None:
+    """Wait until every instance of these functions runs; restart those that do not come up by themselves.
 
     Raises DeployError with the reason that Pulsar gives.
     """
     deadline = time.monotonic() + RUNS_WITHIN
-    restarted = dict.fromkeys(FUNCTIONS, 0.0)
-    while waiting := {name: status for name in FUNCTIONS if not (status := _status(admin, name)).complete}:
+    restarted = dict.fromkeys(names, 0.0)
+    while waiting := {name: status for name in names if not (status := _status(admin, name)).complete}:
         for name, status in waiting.items():
             if time.monotonic() > deadline:
                 raise DeployError(f"The function {name} does not run: {status.error}. See `chattifier logs {name}-0`.")

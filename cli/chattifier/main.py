@@ -18,6 +18,7 @@ COMMANDS = {
     "package": "deploy",
     "dead-letters": "dead_letters",
     "schema": "schema",
+    "search": "search",
 }
 """The module below `chattifier.commands` in which a subcommand is, as a function of its name."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 from rich.table import Table
 
-from chattifier.function_instances import instances
+from chattifier.function_instances import instances, instances_of
 from chattifier.layout import Layout
 from chattifier.ports import HOST
 from chattifier.run_state import Entry, RunState, State
@@ -85,7 +85,7 @@ def _functions(layout: Layout, state: RunState) -> dict[str, PartStatus]:
         return {}
     pulsar = state.entries["pulsar"].process
     running = instances(pulsar.pid) if pulsar is not None and pulsar.alive else {}
-    wanted = [(name, number) for name in FUNCTIONS for number in range(state.parallelism)]
+    wanted = [(name, number) for name in FUNCTIONS for number in range(instances_of(name, state.parallelism))]
     return {f"{name}-{number}": _function(layout, name, number, running.get((name, number))) for name, number in wanted}
 
 

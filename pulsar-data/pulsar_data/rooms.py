@@ -69,6 +69,7 @@ class Message(Model):
 class RoomSummary(Model):
     """A room in one member's list. `unread` = head.seq - read_seq. `last_message` comes without its reactions.
 
+    Without `role`: a channel that one has not joined, but may read.
     `presence`, `retention_days`, `history` only where they are not off, for ever, all; `muted_until`: of this member.
     """
 
@@ -76,7 +77,7 @@ class RoomSummary(Model):
     kind: Kind
     name: str | None = None
     topic: str | None = None
-    role: Role
+    role: Role | None = None
     head: Head
     read_seq: Counter
     unread: Counter

@@ -12,10 +12,13 @@ EVENTS: Final = "persistent://chat/core/events"
 QUERIES: Final = "persistent://chat/core/queries"
 SESSIONS: Final = "persistent://chat/core/sessions"
 SIGNALS: Final = "non-persistent://chat/core/signals"
+REINDEX: Final = "persistent://chat/core/reindex"
 CONFIG: Final = "persistent://chat/system/config"
 
-PARTITIONS: Final = {COMMANDS: 8, EVENTS: 8, QUERIES: 4}
-FUNCTIONS: Final = ("chat-router", "message-store", "archive")
+PARTITIONS: Final = {COMMANDS: 8, EVENTS: 8, QUERIES: 4, REINDEX: 1}
+SEARCH_INDEX: Final = "search-index"
+"""The one function that is optional, and has one instance."""
+FUNCTIONS: Final = ("chat-router", "message-store", "archive", SEARCH_INDEX)
 
 
 def dead_letters(function: str) -> str:

@@ -8,25 +8,53 @@ import time
 
 import pulsar
 
-from chat_functions import copies, dead_letters, history
+from chat_functions import copies, dead_letters, members, people, readings, room_log, stored_messages
 from chat_functions.batching import Inbox, Incoming
 from chat_functions.copies import Copies
 from chat_functions.dead_letters import DeadLetters
 from chat_functions.history import History
+from chat_functions.members import MemberLists
 from chat_functions.numbering import SCRIPTS
 from chat_functions.outbox import Outbox
+from chat_functions.people import People
 from chat_functions.producers import TopicProducer
+from chat_functions.readings import Readings
+from chat_functions.recovery import Recovery
 from chat_functions.redis_link import RedisLink, RedisUnavailable
+from chat_functions.room_history import RoomHistory
+from chat_functions.room_log import RoomLog
+from chat_functions.search import finder
+from chat_functions.search.finder import Search
 from chat_functions.sessions import Sessions
 from chat_functions.settings import Settings
+from chat_functions.stored_messages import StoredMessages
 from chat_functions.tables import Tables, TablesUnavailable
 from chat_functions.views import Views
 from pulsar_data import topics
 from pulsar_data.deliveries import Item, Reply
 from pulsar_data.errors import ChatError, ErrorCode, RpcError
-from pulsar_data.queries import QUERY, ListMessages, ListRooms, OpenRoom, OpenSession, Query
+from pulsar_data.model import Model
+from pulsar_data.queries import (
+    QUERY,
+    FindUser,
+    GetRoom,
+    GetUser,
+    ListMembers,
+    ListMessages,
+    ListRooms,
+    OpenRoom,
+    OpenSession,
+    Query,
+    ReadHistory,
+    SearchMessages,
+)
 
 log = logging.getLogger(__name__)
+
+STATEMENTS = (
+    *copies.STATEMENTS, *readings.STATEMENTS, *stored_messages.STATEMENTS, *room_log.STATEMENTS, *members.STATEMENTS,
+    *people.STATEMENTS, *finder.STATEMENTS,
+)  # fmt: skip
 
 AT_ONCE = 256
 """Queries worked at the same time; others wait in the inbox, and are dropped there at their deadline."""
@@ -43,14 +71,19 @@ class Archive:
         redis = RedisLink(settings.redis_url, SCRIPTS)
         views = Views(redis, TopicProducer(client, topics.COMMANDS))
         users = Copies(redis, self._tables)
-        self._sessions = Sessions(redis, users, views, settings)
-        self._history = History(redis, self._tables, users, views)
+        rooms, events = Readings(redis, self._tables, users, views), RoomLog(redis, self._tables)
+        self._sessions = Sessions(redis, users, views, rooms, Recovery(events, settings))
+        self._history = History(rooms, StoredMessages(self._tables), events)
+        self._room_history = RoomHistory(rooms, events, self._history, settings)
+        self._members = MemberLists(redis, self._tables, rooms)
+        self._people = People(self._tables)
+        self._search = Search(self._tables, rooms, self._history) if settings.search else None
         self._graves = DeadLetters(TopicProducer(client, dead_letters.topic("archive")), inbox)
         self._places = asyncio.Semaphore(AT_ONCE)
 
     async def start(self) -> None:
         """Cassandra connects meanwhile: many reads need only Redis, and a client is told to try again."""
-        self._tasks.create_task(self._tables.connect([*copies.STATEMENTS, *history.STATEMENTS]))
+        self._tasks.create_task(self._tables.connect(STATEMENTS))
 
     async def handle(self, batch: list[Incoming]) -> None:
         """Start each query; wait only when too many are under way."""
@@ -96,11 +129,27 @@ class Archive:
                 return await self._sessions.open(query)
             case OpenRoom():
                 return await self._sessions.open_room(query)
-            case ListRooms():
-                rooms = await self._sessions.list_rooms(query)
-                return Reply(request=query.request, result=rooms.to_dict())
-            case ListMessages():
-                page = await self._history.page(query)
-                return Reply(request=query.request, result=page.to_dict())
+            case ReadHistory():
+                return await self._room_history.read(query)
             case _:
-                raise ChatError(ErrorCode.NOT_AVAILABLE, "not answered yet")
+                result = await self._read(query)
+                return Reply(request=query.request, result=result.to_dict())
+
+    async def _read(self, query: Query) -> Model:
+        match query:
+            case ListRooms():
+                return await self._sessions.list_rooms(query)
+            case GetRoom():
+                return await self._sessions.get_room(query)
+            case ListMessages():
+                return await self._history.page(query)
+            case SearchMessages() if self._search is not None:
+                return await self._search.find(query)
+            case ListMembers():
+                return await self._members.page(query)
+            case GetUser():
+                return await self._people.get(query)
+            case FindUser():
+                return await self._people.find(query)
+            case _:
+                raise ChatError(ErrorCode.NOT_AVAILABLE, f"nobody answers {query.type} here")

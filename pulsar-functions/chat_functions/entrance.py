@@ -24,8 +24,9 @@ def queue_look(pipe: Pipeline, run_id: str, room: RoomId, user: UserId) -> None:
     """Queue OPEN_ROOM that only looks: no interest, nothing recovered."""
     keys = [
         redis_keys.head(room), redis_keys.members(room), redis_keys.recent(room), redis_keys.interest(room),
+        redis_keys.banned(room),
     ]  # fmt: skip
-    call(pipe, OPEN_ROOM, keys, [run_id, user, "", "", "", ""])
+    call(pipe, OPEN_ROOM, keys, [run_id, user, "", "", "", "", 0])
 
 
 async def look(redis: RedisLink, room: RoomId, user: UserId) -> View | None:

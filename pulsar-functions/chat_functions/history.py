@@ -1,29 +1,19 @@
-"""message.list: the stored messages, and those that are committed but not stored yet."""
+"""message.list: the stored messages, and on top of them what is committed but not stored yet."""
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable
 
-from pydantic_core import from_json
-
-from chat_functions.copies import Copies
-from chat_functions.messages import as_message
-from chat_functions.redis_link import RedisLink
-from chat_functions.tables import BUCKET, Tables
-from chat_functions.views import Views
-from pulsar_data import redis_keys
+from chat_functions import overlay
+from chat_functions.overlay import Messages
+from chat_functions.readings import Reading, Readings
+from chat_functions.room_log import RoomLog
+from chat_functions.stored_messages import StoredMessages
 from pulsar_data.errors import ChatError, ErrorCode
-from pulsar_data.events import ROOM_EVENT, MessageSent
-from pulsar_data.model import Model, RoomId
+from pulsar_data.model import Model
 from pulsar_data.queries import ListMessages
 from pulsar_data.rooms import Head, Message
-
-READ_KIND = "SELECT kind FROM rooms_by_id WHERE room_id = ?"
-_COLUMNS = "seq, offset, sender, key, text, time, edited_at, deleted, reply_to, mentions, reactions, meta"
-READ_RANGE = f"SELECT {_COLUMNS} FROM messages WHERE room_id = ? AND bucket = ? AND seq >= ? AND seq <= ?"
-STATEMENTS = (READ_KIND, READ_RANGE)
 
 
 class MessagePage(Model):
@@ -34,91 +24,71 @@ class MessagePage(Model):
     more: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Span:
-    """seq numbers from first to last, both included; dense, so a span is a page."""
-
-    first: int
-    last: int
-    more: bool
+_Page = tuple[list[Message], bool]
+"""By rising seq, and whether there are more."""
 
 
 class History:
-    """Reads pages. Raises RedisUnavailable, TablesUnavailable, ChatError."""
+    """Reads messages. Raises RedisUnavailable, TablesUnavailable, ChatError."""
 
-    def __init__(self, redis: RedisLink, tables: Tables, copies: Copies, views: Views) -> None:
-        self._redis = redis
-        self._tables = tables
-        self._copies = copies
-        self._views = views
+    def __init__(self, readings: Readings, stored: StoredMessages, room_log: RoomLog) -> None:
+        self._readings = readings
+        self._stored = stored
+        self._log = room_log
 
     async def page(self, query: ListMessages) -> MessagePage:
-        """One page for one member: all of the span or an error, never a part of it."""
-        head = await self._head(query)
-        recent = (await self._redis.execute(lambda pipe, _: pipe.lrange(redis_keys.recent(query.room), 0, -1)))[0]
-        span = _span(query, head.seq)
-        fresh = [event for event in map(ROOM_EVENT.validate_json, recent) if event.offset <= head.offset]
-        messages = {one.seq: one for event in fresh if isinstance(event, MessageSent) for one in [as_message(event)]}
-        messages.update(await self._stored(query.room, span))
-        if any(seq not in messages for seq in range(span.first, span.last + 1)):
-            raise ChatError(ErrorCode.INTERNAL, "message-store is behind by more than Redis remembers")
-        page = tuple(messages[seq] for seq in range(span.first, span.last + 1))
-        return MessagePage(messages=page, head=head, more=span.more)
+        """One page for one reader: without a hole but for messages that have expired, or an error."""
+        reading = await self._readings.open(query.room, query.user, query.deadline)
+        if query.after is not None:
+            page, more = await self._up(reading, query.after + 1, query.limit)
+        elif query.around is not None:
+            page, more = await self._around(reading, query.around, query.limit)
+        else:
+            newest = reading.seq if query.before is None else min(query.before - 1, reading.seq)
+            page, more = await self._down(reading, newest, query.limit)
+        return MessagePage(messages=tuple(page), head=reading.head, more=more)
 
-    async def _head(self, query: ListMessages) -> Head:
-        view = None
-        if query.room in await self._copies.inbox(query.user):
-            (view,) = await self._views.read([query.room], query.user, query.deadline)
-        if view is None:
-            there = await self._tables.read(READ_KIND, [uuid.UUID(query.room)])
-            raise ChatError(ErrorCode.NOT_A_MEMBER if there else ErrorCode.ROOM_NOT_FOUND)
-        return view.summary.head
+    async def _down(self, reading: Reading, newest: int, limit: int) -> _Page:
+        stored = await self._stored.down(reading.room, reading.first, newest, limit + 1)
+        there = _between(current(stored, reading), reading.first, newest)
+        page = there[-limit:]
+        await self._check_whole(reading, page[0].seq if page else newest, newest, page)
+        return page, len(there) > limit
 
-    async def _stored(self, room: RoomId, span: _Span) -> dict[int, Message]:
-        await self._tables.connected()
-        buckets = range(span.first // BUCKET, span.last // BUCKET + 1) if span.last >= span.first else range(0)
-        statements = [
-            self._tables.bind(READ_RANGE, [uuid.UUID(room), bucket, span.first, span.last]) for bucket in buckets
-        ]
-        stored: dict[int, Message] = {}
-        for rows in await self._tables.execute(statements):
-            if isinstance(rows, Exception):
-                raise rows
-            stored.update((row[0], _message(room, row)) for row in rows)
-        return stored
+    async def _up(self, reading: Reading, oldest: int, limit: int) -> _Page:
+        oldest = max(oldest, reading.first)
+        stored = await self._stored.up(reading.room, oldest, reading.seq, limit + 1)
+        there = _between(current(stored, reading), oldest, reading.seq)
+        page = there[:limit]
+        await self._check_whole(reading, oldest, page[-1].seq if page else reading.seq, page)
+        return page, len(there) > limit
 
+    async def _around(self, reading: Reading, seq: int, limit: int) -> _Page:
+        middle = min(seq, reading.seq)
+        below: list[Message] = []
+        more_below = middle > reading.first
+        if limit > 1:
+            below, more_below = await self._down(reading, middle - 1, limit // 2)
+        above, more_above = await self._up(reading, middle, limit - len(below))
+        return [*below, *above], more_below or more_above
 
-def _span(query: ListMessages, head: int) -> _Span:
-    """The seqs of a page; they are dense from 1 to the head."""
-    limit = query.limit
-    if query.after is not None:
-        first, last = query.after + 1, min(query.after + limit, head)
-        return _Span(first, last, more=last < head)
-    if query.around is not None:
-        first = max(1, min(query.around, head) - limit // 2)
-        last = min(first + limit - 1, head)
-        return _Span(first, last, more=first > 1 or last < head)
-    last = head if query.before is None else min(query.before - 1, head)
-    first = max(1, last - limit + 1)
-    return _Span(first, last, more=first > 1)
+    async def some(self, reading: Reading, seqs: Iterable[int]) -> Messages:
+        """Those of these messages that are there; a hundred or so, not more."""
+        wanted = set(seqs)
+        messages = current(await self._stored.some(reading.room, wanted), reading)
+        return {seq: message for seq, message in messages.items() if seq in wanted}
+
+    async def _check_whole(self, reading: Reading, first: int, last: int, page: list[Message]) -> None:
+        """Raises ChatError 100 if messages are missing because they are not stored yet, not because they expired."""
+        if len(page) <= last - first and await self._log.lags(reading):
+            raise ChatError(ErrorCode.INTERNAL, "message-store lags by more than Redis remembers")
 
 
-def _message(room: RoomId, row: Sequence[object]) -> Message:
-    seq, offset, sender, key, text, at, edited, deleted, reply_to, mentions, reactions, meta = row
-    return Message.model_validate(
-        {
-            "room": room, "seq": seq, "offset": offset, "sender": str(sender), "key": str(key), "text": text or "",
-            "time": at, "edited_at": edited, "deleted": deleted, "reply_to": reply_to,
-            "mentions": tuple(str(user) for user in mentions or ()),  # type: ignore[attr-defined]
-            "reactions": _reactions(reactions),
-            "meta": from_json(meta) if isinstance(meta, str) else None,
-        }
-    )  # fmt: skip
+def current(messages: Messages, reading: Reading) -> Messages:
+    """Stored messages as they are at the reader's head; those that have expired are gone."""
+    overlay.apply(messages, reading.events, time.time_ns() // 1_000_000)
+    return messages
 
 
-def _reactions(stored: object) -> dict[str, tuple[str, ...]]:
-    """From the (emoji, user) pairs of a row."""
-    by_emoji: dict[str, tuple[str, ...]] = {}
-    for emoji, user in stored or ():  # type: ignore[attr-defined]
-        by_emoji[emoji] = (*by_emoji.get(emoji, ()), str(user))
-    return by_emoji
+def _between(messages: Messages, first: int, last: int) -> list[Message]:
+    return [messages[seq] for seq in sorted(messages) if first <= seq <= last]

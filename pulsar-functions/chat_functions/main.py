@@ -13,6 +13,7 @@ import pulsar
 
 from chat_functions import archive, router, store
 from chat_functions.batching import Handler, Inbox, Loop
+from chat_functions.search import indexer
 from chat_functions.settings import Settings
 
 
@@ -75,3 +76,11 @@ class Archive(_BatchFunction):
     def build(self, client: pulsar.Client, inbox: Inbox, tasks: asyncio.TaskGroup, settings: Settings) -> Handler:
         """See archive.py."""
         return archive.Archive(client, inbox, tasks, settings)
+
+
+class SearchIndex(_BatchFunction):
+    """events -> message_terms."""
+
+    def build(self, client: pulsar.Client, inbox: Inbox, tasks: asyncio.TaskGroup, settings: Settings) -> Handler:
+        """See search/indexer.py."""
+        return indexer.SearchIndex(client, inbox, tasks, settings)

@@ -24,6 +24,7 @@ MAY_READ = Script("may_read")
 MARK_READ = Script("mark_read")
 SEED = Script("seed")
 OPEN_ROOM = Script("open_room")
+READ_ROOM = Script("read_room")
 LIVE_GATEWAYS = Script("live_gateways")
 LEASE = Script("lease")
 FILL = Script("fill")
@@ -42,8 +43,8 @@ NUMBER: dict[Operation, Script] = {
 }  # fmt: skip
 """NUMBER with the rules of each operation."""
 SCRIPTS = (
-    _SEND, _MESSAGE, _ROOM, _MEMBER, COMMIT, MAY_READ, MARK_READ, SEED, OPEN_ROOM, LIVE_GATEWAYS, LEASE, FILL,
-    RAISE_TOKEN,
+    _SEND, _MESSAGE, _ROOM, _MEMBER, COMMIT, MAY_READ, MARK_READ, SEED, OPEN_ROOM, READ_ROOM, LIVE_GATEWAYS, LEASE,
+    FILL, RAISE_TOKEN,
 )  # fmt: skip
 
 

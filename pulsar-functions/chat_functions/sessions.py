@@ -7,24 +7,28 @@ event is either in the snapshot or pushed to that gateway, or both, and the gate
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from redis.asyncio.client import Pipeline
 
 from chat_functions.copies import Copies
 from chat_functions.numbering import RAISE_TOKEN
+from chat_functions.readings import Readings
+from chat_functions.recovery import Recovery
 from chat_functions.redis_link import RedisLink, call
 from chat_functions.rooms import View
-from chat_functions.settings import Settings
 from chat_functions.views import Views
 from pulsar_data import redis_keys
-from pulsar_data.deliveries import OpenedRoom, RoomOpened, SessionOpened
+from pulsar_data.deliveries import RoomOpened, SessionOpened
 from pulsar_data.errors import ChatError, ErrorCode
-from pulsar_data.model import Model, RoomId
-from pulsar_data.queries import ListRooms, OpenRoom, OpenSession
+from pulsar_data.model import Model
+from pulsar_data.queries import GetRoom, ListRooms, OpenRoom, OpenSession
 from pulsar_data.rooms import RoomSummary
 
 SNAPSHOT = 200
 """Rooms of a snapshot; the others come by room.list."""
+LAST_MESSAGES = 2 * 1024 * 1024
+"""Bytes of all last messages of a snapshot: with what is recovered they must fit into one Pulsar message of 5 MiB."""
 
 
 class RoomPage(Model):
@@ -37,11 +41,12 @@ class RoomPage(Model):
 class Sessions:
     """Raises RedisUnavailable, TablesUnavailable, ChatError; then nothing was opened, and it can be tried again."""
 
-    def __init__(self, redis: RedisLink, copies: Copies, views: Views, settings: Settings) -> None:
+    def __init__(self, redis: RedisLink, copies: Copies, views: Views, readings: Readings, recovery: Recovery) -> None:
         self._redis = redis
         self._copies = copies
         self._views = views
-        self._settings = settings
+        self._readings = readings
+        self._recovery = recovery
 
     async def open(self, query: OpenSession) -> SessionOpened:
         """The snapshot. ChatError 101 if the token's session was revoked or its version is old."""
@@ -54,44 +59,54 @@ class Sessions:
         inbox = await self._copies.inbox(query.user)
         interest = (query.gateway, query.token)
         views = await self._views.read(inbox[:SNAPSHOT], query.user, query.deadline, query.positions, interest)
-        opened = self._within_bytes([view for view in views if view is not None])
+        opened = await self._recovery.rooms(_light(views), query.positions, query.deadline)
         return SessionOpened(request=query.request, user=account.profile, rooms=opened, more=len(inbox) > SNAPSHOT)
 
     async def open_room(self, query: OpenRoom) -> RoomOpened:
         """One room. ChatError 103 for anybody but a member, whether the room exists or not."""
         view = None
+        positions = {query.room: query.position} if query.position is not None else {}
         if query.room in await self._copies.inbox(query.user):
-            positions = {query.room: query.position} if query.position is not None else {}
             interest = (query.gateway, query.token)
             (view,) = await self._views.read([query.room], query.user, query.deadline, positions, interest)
         if view is None:
             raise ChatError(ErrorCode.PERMISSION_DENIED, "not a member of that room")
-        return RoomOpened(request=query.request, room=self._within_bytes([view])[0])
+        (opened,) = await self._recovery.rooms([view], positions, query.deadline)
+        return RoomOpened(request=query.request, room=opened)
 
     async def list_rooms(self, query: ListRooms) -> RoomPage:
-        """A page of the inbox."""
-        inbox = await self._copies.inbox(query.user)
-        behind = [room for room in inbox if query.after is None or room > query.after]
-        views = await self._views.read(behind[: query.limit], query.user, query.deadline)
-        return RoomPage(rooms=tuple(view.summary for view in views if view), more=len(behind) > query.limit)
+        """A page of the inbox. Rooms that the user has left may still be in the inbox: they are passed over."""
+        inbox = [room for room in await self._copies.inbox(query.user) if query.after is None or room > query.after]
+        found: list[RoomSummary] = []
+        for start in range(0, len(inbox), SNAPSHOT):
+            views = await self._views.read(inbox[start : start + SNAPSHOT], query.user, query.deadline)
+            found += [view.summary for view in views if view]
+            if len(found) > query.limit:
+                break
+        return RoomPage(rooms=tuple(found[: query.limit]), more=len(found) > query.limit)
 
-    def _within_bytes(self, views: Sequence[View]) -> tuple[OpenedRoom, ...]:
-        """Recover at most so many bytes in all, rooms with the newest events first; the rest whole or not at all."""
-        left = self._settings.recover_bytes
-        recovered: set[RoomId] = set()
-        for view in sorted(views, key=lambda view: -max((event.time for event in view.missed), default=0)):
-            size = sum(len(event.to_json()) for event in view.missed)
-            if view.recovered and size <= left:
-                left -= size
-                recovered.add(view.summary.room)
-        return tuple(_opened(view, recovered=view.summary.room in recovered) for view in views)
+    async def get_room(self, query: GetRoom) -> RoomSummary:
+        """One room. ChatError 400 if there is none, 403 if the user may not read in it."""
+        reading = await self._readings.open(query.room, query.user, query.deadline, events=False)
+        (view,) = await self._views.read([reading.room], query.user, query.deadline, guests=True)
+        if view is None:
+            raise ChatError(ErrorCode.NOT_A_MEMBER)
+        return view.summary
 
 
-def _opened(view: View, *, recovered: bool) -> OpenedRoom:
-    return OpenedRoom(
-        summary=view.summary, epoch=view.epoch, offset=view.offset, was_recovering=view.was_recovering,
-        recovered=recovered, publications=view.missed if recovered else (),
-    )  # fmt: skip
+def _light(views: Sequence[View | None]) -> list[View]:
+    """The rooms that are there. Of many long last messages some are left out, so that the whole can be delivered."""
+    left = LAST_MESSAGES
+    light = []
+    for view in filter(None, views):
+        last = view.summary.last_message
+        left -= len(last.to_json()) if last is not None else 0
+        light.append(view if left >= 0 else _without_last_message(view))
+    return light
+
+
+def _without_last_message(view: View) -> View:
+    return replace(view, summary=view.summary.model_copy(update={"last_message": None}))
 
 
 def _raise_token(pipe: Pipeline, query: OpenSession) -> None:

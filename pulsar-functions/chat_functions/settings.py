@@ -40,7 +40,11 @@ class Settings(BaseModel):
     gateway_age: int = 10_000
     """A gateway without a heartbeat for so long gets nothing."""
     recover_bytes: int = 1024 * 1024
-    """The most a session opening recovers."""
+    """The most a session opening recovers, and a page of a room's history holds."""
+    recover_events: int = 5000
+    """The most events that are recovered of one room; those that Redis does not keep are read from the log."""
+    search: bool = True
+    """Whether search-index runs; without it message.search is answered with 108."""
     store_interval: int = 50
     """message-store works a batch so often at most: nobody waits for it, and fuller batches cost Cassandra far less."""
     batch: int = Field(default=1000, ge=1)

@@ -15,6 +15,7 @@ from chat_functions.rooms import View, read_view
 from pulsar_data import redis_keys
 from pulsar_data.commands import RebuildRoom
 from pulsar_data.errors import ChatError, ErrorCode
+from pulsar_data.ids import SYSTEM
 from pulsar_data.model import RoomId, UserId
 from pulsar_data.queries import Position
 
@@ -37,20 +38,23 @@ class Views:
         deadline: int,
         positions: Mapping[RoomId, Position] | None = None,
         interest: Interest | None = None,
+        *,
+        guests: bool = False,
     ) -> list[View | None]:
         """Each room, in order; None where the user is no member. With `interest` its gateway gets what comes next.
 
+        With `guests` a channel is shown to everybody who is not banned from it, and every room to the system.
         Raises ChatError 100 (temporary) when a rebuild takes longer than `deadline` (ms), RedisUnavailable.
         """
         views: dict[RoomId, View | None] = {}
-        lost = await self._read(rooms, user, positions or {}, interest, views)
+        lost = await self._read(rooms, user, positions or {}, interest, views, guests=guests)
         if lost:
             await self._commands.publish([Outgoing(room, RebuildRoom(room=room).to_json()) for room in lost])
         while lost:
             if time.time_ns() // 1_000_000 > deadline:
                 raise ChatError(ErrorCode.INTERNAL, f"{len(lost)} rooms are being rebuilt")
             await asyncio.sleep(_POLL)
-            lost = await self._read(lost, user, positions or {}, interest, views)
+            lost = await self._read(lost, user, positions or {}, interest, views, guests=guests)
         return [views[room] for room in rooms]
 
     async def _read(
@@ -60,12 +64,14 @@ class Views:
         positions: Mapping[RoomId, Position],
         interest: Interest | None,
         views: dict[RoomId, View | None],
+        *,
+        guests: bool,
     ) -> list[RoomId]:
         """Adds to `views` what can be read; returns the rooms that Redis has lost."""
         if not rooms:
             return []
         answers = await self._redis.execute(
-            lambda pipe, run_id: queue_open(pipe, run_id, rooms, user, positions, interest)
+            lambda pipe, run_id: queue_open(pipe, run_id, rooms, user, positions, interest, guests=guests)
         )
         lost = []
         for room, answer in zip(rooms, answers, strict=True):
@@ -83,10 +89,20 @@ def queue_open(
     user: UserId,
     positions: Mapping[RoomId, Position],
     interest: Interest | None,
+    *,
+    guests: bool,
 ) -> None:
     """Queue OPEN_ROOM for each room; `rooms.read_view` reads the answers."""
     gateway, token = interest or ("", "")
     for room in rooms:
-        keys = [redis_keys.head(room), redis_keys.members(room), redis_keys.recent(room), redis_keys.interest(room)]
+        keys = [
+            redis_keys.head(room), redis_keys.members(room), redis_keys.recent(room), redis_keys.interest(room),
+            redis_keys.banned(room),
+        ]  # fmt: skip
         at = positions.get(room)
-        call(pipe, OPEN_ROOM, keys, [run_id, user, gateway, token, at.epoch if at else "", at.offset if at else ""])
+        position = [at.epoch, at.offset] if at else ["", ""]
+        call(pipe, OPEN_ROOM, keys, [run_id, user, gateway, token, *position, _guest(user) if guests else 0])
+
+
+def _guest(user: UserId) -> int:
+    return 2 if user == SYSTEM else 1

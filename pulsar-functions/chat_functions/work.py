@@ -13,13 +13,13 @@ from chat_functions import messages, rooms, rulebook
 from chat_functions.batching import Incoming
 from chat_functions.changes import changes
 from chat_functions.numbering import Commit, Mark, Numbers, Reading, Request
-from chat_functions.rulebook import MessageChange
 from chat_functions.settings import Settings
 from pulsar_data import ids
 from pulsar_data.commands import (
     Change,
     Command,
     CreateRoom,
+    DeleteMessage,
     EditMessage,
     MarkRead,
     RebuildRoom,
@@ -151,7 +151,8 @@ def commit(work: Work) -> Commit:
     return Commit(
         room=work.room, actor=happened.actor, key=happened.key, epoch=happened.epoch, offset=happened.offset,
         seq=work.numbered.seq, event=work.encoded, is_message=isinstance(command, SendMessage),
-        changed_seq=command.seq if isinstance(command, MessageChange) else None, changes=changes(happened),
+        changed_seq=command.seq if isinstance(command, (EditMessage, DeleteMessage)) else None,
+        changes=changes(happened),
     )  # fmt: skip
 
 

@@ -12,7 +12,12 @@ from pulsar_data import topics
 from tests.running_stack import Stack
 
 pytestmark = pytest.mark.stack
-INPUTS = {"chat-router": topics.COMMANDS, "message-store": topics.EVENTS, "archive": topics.QUERIES}
+INPUTS = {
+    "chat-router": topics.COMMANDS,
+    "message-store": topics.EVENTS,
+    "archive": topics.QUERIES,
+    "search-index": topics.EVENTS,
+}
 
 
 @pytest.mark.parametrize("function", topics.FUNCTIONS)

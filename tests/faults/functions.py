@@ -75,6 +75,10 @@ class Functions:
 
             await until(f"{function} has nothing left to do", idle, BACK_WITHIN)
 
+    async def backlog(self, subscription: str, topic: str = topics.EVENTS) -> int:
+        """How many messages a subscription has not acked."""
+        return await self._backlog(topic, subscription)
+
     async def _backlog(self, topic: str, subscription: str) -> int:
         stats = await self._stats(topic, "?getPreciseBacklog=true")
         backlog: int = stats["subscriptions"][subscription]["msgBacklog"]

@@ -153,9 +153,9 @@ class Room:
         """OPEN_ROOM for the owner."""
         keys = [
             redis_keys.head(self.id), redis_keys.members(self.id), redis_keys.recent(self.id),
-            redis_keys.interest(self.id),
+            redis_keys.interest(self.id), redis_keys.banned(self.id),
         ]  # fmt: skip
-        args = [self.owner, "gw-1", token, epoch, offset]
+        args = [self.owner, "gw-1", token, epoch, offset, 0]
         answer = await self.link.execute(lambda pipe, here: call(pipe, OPEN_ROOM, keys, [run or here, *args]))
         opened: list[Any] = answer[0]
         return opened

@@ -216,7 +216,7 @@ async def test_commit_twice_shows_once(redis: RedisLink) -> None:
     for _ in range(3):
         await room.send()
     opened = await room.open(epoch="1", offset=1)
-    assert [ROOM_EVENT.validate_json(event).offset for event in opened[12:]] == [2, 3, 4]
+    assert [ROOM_EVENT.validate_json(event).offset for event in opened[16:]] == [2, 3, 4]
 
 
 async def test_a_send_is_read_by_its_sender(redis: RedisLink) -> None:
@@ -225,7 +225,7 @@ async def test_a_send_is_read_by_its_sender(redis: RedisLink) -> None:
     await room.seed(epoch=1)
     await room.send()
     await room.send()
-    assert '"read_seq":2' in (await room.open())[8]
+    assert '"read_seq":2' in (await room.open())[12]
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ async def test_a_send_is_read_by_its_sender(redis: RedisLink) -> None:
         ("5", 4, 1, 0),  # nothing missed
         ("5", 2, 1, 2),
         ("5", 1, 1, 3),  # all that is kept
-        ("5", 0, 0, 0),  # one more than is kept: not a part of it
+        ("5", 0, 2, 0),  # one more than is kept: not a part of it, the log may have all
         ("4", 2, 0, 0),  # another epoch
         ("5", 9, 0, 0),  # ahead of the room: not of this world
         ("", 2, 0, 0),
@@ -249,7 +249,7 @@ async def test_a_client_recovers_all_or_nothing(
     for _ in range(4):
         await room.send()
     opened = await room.open(epoch=epoch, offset=offset)
-    assert (opened[10], opened[11], len(opened[12:])) == (1, recovered, count)
+    assert (opened[14], opened[15], len(opened[16:])) == (1, recovered, count)
 
 
 async def test_interest_keeps_its_highest_token(redis: RedisLink) -> None:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import random
 from unittest.mock import sentinel
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chat_functions.batching import Incoming
-from chat_functions.history import _span
 from chat_functions.numbering import Numbers
 from chat_functions.work import Work, digest, until_barrier, without_hole
 from pulsar_data import ids
 from pulsar_data.commands import AddMember, Command, RebuildRoom, Sender, SendMessage
-from pulsar_data.queries import ListMessages
 from tests.functions.room import new_user, now
 
 ROOM = ids.created_room(new_user(), ids.new_key(now()))
@@ -69,30 +66,3 @@ def test_the_digest_is_of_what_the_client_asked_and_not_of_its_socket() -> None:
     elsewhere = first.model_copy(update={"sender": Sender(gateway="gw-2", client="d", request=9)})
     other = first.model_copy(update={"text": "other"})
     assert digest(first) == digest(elsewhere) != digest(other)
-
-
-@pytest.mark.parametrize(
-    ("asked", "head", "expected"),
-    [
-        ({}, 0, (1, 0, False)),
-        ({}, 3, (1, 3, False)),
-        ({}, 30, (21, 30, True)),
-        ({"before": 25}, 30, (15, 24, True)),
-        ({"before": 5}, 30, (1, 4, False)),
-        ({"before": 1}, 30, (1, 0, False)),
-        ({"after": 0}, 30, (1, 10, True)),
-        ({"after": 25}, 30, (26, 30, False)),
-        ({"after": 30}, 30, (31, 30, False)),
-        ({"around": 15}, 30, (10, 19, True)),
-        ({"around": 1}, 30, (1, 10, True)),
-        ({"around": 30}, 30, (25, 30, True)),
-        ({"around": 2}, 5, (1, 5, False)),
-    ],
-)
-def test_pages_are_exact_spans_of_seq(asked: dict[str, int], head: int, expected: tuple[int, int, bool]) -> None:
-    """Numbers are dense, so a page is known before it is read."""
-    query = ListMessages.model_validate(
-        {"gateway": "g", "request": 1, "user": ADA, "deadline": 1, "room": ROOM, "limit": 10, **asked}
-    )
-    span = _span(query, head)
-    assert (span.first, span.last, span.more) == expected

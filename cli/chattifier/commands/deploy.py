@@ -18,6 +18,7 @@ from chattifier.package import Sources
 from chattifier.progress import downloading
 from chattifier.pulsar_admin import PulsarAdmin
 from chattifier.topics import Admin
+from pulsar_data.topics import FUNCTIONS, SEARCH_INDEX
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -48,6 +49,7 @@ def _parse_settings(
     "--functions", type=FOLDER, help="Folder of chat_functions and its configs, instead of the installed ones."
 )
 @click.option("--with-deps", type=FILE, help="Hashed requirements to pack as wheels (locks/functions.txt).")
+@click.option("--search/--no-search", default=True, help="Whether to deploy search-index: search is optional.")
 @click.option("--cache", default="~/.cache/chattifier", envvar="CHATTIFIER_CACHE", show_default=True)
 def deploy(
     admin_url: str,
@@ -60,15 +62,19 @@ def deploy(
     settings: dict[str, JsonValue],
     functions: Path | None,
     with_deps: Path | None,
+    search: bool,
     cache: str,
 ) -> None:
     """Make namespaces and topics, and create or update the functions, on any Pulsar. Twice is as good as once."""
     admin = Admin(admin_url.rstrip("/"), token)
     distribution = _distribution(Cache(Path(cache).expanduser()))
+    if not search:
+        settings = {**settings, "search": False}
     config = UserConfig(cassandra=cassandra, keyspace=keyspace, redis_url=redis_url, **settings)
+    names = tuple(name for name in FUNCTIONS if search or name != SEARCH_INDEX)
     tool = PulsarAdmin(distribution, admin.url, service_url, token)
     click.echo(topics.ensure(admin))
-    click.echo(Deployment(tool, admin, Sources.installed(functions), config, parallelism, with_deps).run())
+    click.echo(Deployment(tool, admin, Sources.installed(functions), config, parallelism, with_deps, names).run())
 
 
 @click.command()

@@ -1,0 +1,76 @@
+"""`chattifier search reindex`."""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import nullcontext
+
+import click
+from rich.console import Console
+
+from chattifier import reindex as reindexing
+from chattifier.commands.stack import data_option
+from chattifier.dead_letters import PulsarAddress
+from chattifier.errors import StackError
+from chattifier.layout import Layout
+from chattifier.run_state import read
+from chattifier.schema import CassandraAddress
+from chattifier.status import report
+from chattifier.topics import Admin
+from pulsar_data.model import RoomId
+
+
+@click.group()
+def search() -> None:
+    """The index behind message.search."""
+
+
+def _room(_context: click.Context, _parameter: click.Parameter, value: str | None) -> RoomId | None:
+    try:
+        return None if value is None else RoomId(str(uuid.UUID(value)))
+    except ValueError as error:
+        raise click.BadParameter("a room's id is a UUID") from error
+
+
+@search.command()
+@click.option("--room", callback=_room, help="Only this room, instead of all.")
+@click.option("--admin-url", help="http://host:8080 of any broker. Default: the local stack's, as the others.")
+@click.option("--service-url", envvar="CHATTIFIER_PULSAR_URL", help="pulsar://host:6650 of any broker.")
+@click.option("--token", envvar="CHATTIFIER_PULSAR_TOKEN", help="For Pulsar; better given by the environment.")
+@click.option("--cassandra", envvar="CHATTIFIER_CASSANDRA", help="host:port[,host:port]")
+@click.option("--keyspace", default="chat", envvar="CHATTIFIER_KEYSPACE", show_default=True)
+@data_option
+def reindex(
+    room: RoomId | None,
+    admin_url: str | None,
+    service_url: str | None,
+    token: str | None,
+    cassandra: str | None,
+    keyspace: str,
+    layout: Layout,
+) -> None:
+    """Make the index again from the stored messages, and wait until it is done. Search goes on meanwhile."""
+    if admin_url is None or service_url is None or (cassandra is None and room is None):
+        admin_url, service_url, cassandra = _local(layout)
+    console = Console(stderr=True)
+    with (
+        reindexing.opened(PulsarAddress(service_url, token), Admin(admin_url.rstrip("/"), token)) as work,
+        nullcontext(iter([room])) if room else reindexing.all_rooms(_address(cassandra, keyspace)) as rooms,
+        console.status("Indexing") as shown,
+    ):
+        count = work.rooms(rooms, lambda done: shown.update(f"Indexing: {done} rooms are done"))
+    click.echo(f"{count} rooms are indexed.")
+
+
+def _address(cassandra: str | None, keyspace: str) -> CassandraAddress:
+    return CassandraAddress.parse(cassandra or "", keyspace)
+
+
+def _local(layout: Layout) -> tuple[str, str, str]:
+    state = read(layout.run_file)
+    if state is None or not state.up:
+        raise StackError(
+            "No local stack is running: run `chattifier up`, or give --admin-url, --service-url and --cassandra."
+        )
+    now = report(layout, state)
+    return now.pulsar.admin_url, now.pulsar.service_url, f"{now.cassandra.host}:{now.cassandra.port}"

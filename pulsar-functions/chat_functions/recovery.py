@@ -1,0 +1,93 @@
+"""What a client missed in its rooms: all of it, or nothing and the client is told so. Never a part."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping, Sequence
+
+from chat_functions.redis_link import RedisUnavailable
+from chat_functions.room_log import RoomLog
+from chat_functions.rooms import View
+from chat_functions.settings import Settings
+from chat_functions.tables import TablesUnavailable
+from pulsar_data.deliveries import OpenedRoom
+from pulsar_data.events import MessageSent, RoomEvent
+from pulsar_data.model import RoomId
+from pulsar_data.queries import Position
+
+log = logging.getLogger(__name__)
+
+Events = tuple[RoomEvent, ...]
+
+
+class Recovery:
+    """Recovers rooms, those with the newest messages first, within a number of bytes in all and half of the time left.
+
+    Up to what Redis keeps of a room it comes with the room itself, and costs nothing more; beyond that it is read from
+    the log. A log that cannot be read, or takes too long, recovers nothing: the client reloads.
+    """
+
+    def __init__(self, room_log: RoomLog, settings: Settings) -> None:
+        self._log = room_log
+        self._bytes = settings.recover_bytes
+        self._events = settings.recover_events
+
+    async def rooms(
+        self, views: Sequence[View], positions: Mapping[RoomId, Position], deadline: int
+    ) -> tuple[OpenedRoom, ...]:
+        """Each room as it opens, in order; `deadline` in ms since the epoch."""
+        recovered: dict[RoomId, Events] = {}
+        left = self._bytes
+        until = (time.time() + deadline / 1000) / 2
+        for view in sorted(views, key=_newest, reverse=True):
+            missed = await self._missed(view, positions, left, until)
+            if missed is not None:
+                recovered[view.summary.room] = missed
+                left -= _size(missed)
+        return tuple(_opened(view, recovered.get(view.summary.room)) for view in views)
+
+    async def _missed(self, view: View, positions: Mapping[RoomId, Position], left: int, until: float) -> Events | None:
+        """All that the client missed, in order, at most `left` bytes; None if that cannot be told, or may not be."""
+        missed = view.missed if view.recovered else None
+        if view.in_log:
+            missed = await self._from_log(view, positions[view.summary.room].offset + 1, left, until)
+        if missed is None or _size(missed) > left or not _readable(view, missed):
+            return None
+        return missed
+
+    async def _from_log(self, view: View, first: int, left: int, until: float) -> Events | None:
+        if view.offset - first + 1 > self._events:
+            return None
+        try:
+            async with asyncio.timeout(max(0.0, until - time.time())):
+                return await self._log.all(view.summary.room, first, view.offset, left)
+        except (TimeoutError, TablesUnavailable, RedisUnavailable) as error:
+            log.warning("not_recovered room %s: %s", view.summary.room, type(error).__name__)
+            return None
+
+
+def _readable(view: View, missed: Events) -> bool:
+    """Whether the reader may see all of it: nothing from before it joined where that counts, nothing that expired."""
+    now = time.time_ns() // 1_000_000
+    return not any(
+        isinstance(event, MessageSent) and (event.seq < view.first or (event.expires or now + 1) <= now)
+        for event in missed
+    )
+
+
+def _size(events: Events) -> int:
+    return sum(len(event.to_json()) for event in events)
+
+
+def _newest(view: View) -> int:
+    last = view.summary.last_message
+    return max((event.time for event in view.missed), default=last.time if last is not None else 0)
+
+
+def _opened(view: View, missed: Events | None) -> OpenedRoom:
+    return OpenedRoom(
+        summary=view.summary, epoch=view.epoch, offset=view.offset, was_recovering=view.was_recovering,
+        recovered=missed is not None, publications=missed or (),
+    )  # fmt: skip

@@ -1,0 +1,101 @@
+"""A client's `history` of a room: the events of its log, forwards or backwards, as far as the log is kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+
+from chat_functions.history import History
+from chat_functions.readings import Reading, Readings
+from chat_functions.room_log import RoomLog, Stored
+from chat_functions.settings import Settings
+from pulsar_data.deliveries import HistoryRead
+from pulsar_data.errors import ChatError, ErrorCode
+from pulsar_data.events import ROOM_EVENT, RoomEvent
+from pulsar_data.queries import ReadHistory
+
+
+class RoomHistory:
+    """Raises RedisUnavailable, TablesUnavailable, ChatError."""
+
+    def __init__(self, readings: Readings, room_log: RoomLog, history: History, settings: Settings) -> None:
+        self._readings = readings
+        self._log = room_log
+        self._history = history
+        self._bytes = settings.recover_bytes
+
+    async def read(self, query: ReadHistory) -> HistoryRead:
+        """A page. Events of messages that have expired, or that the reader may not read, are left out.
+
+        ChatError 112 if `since` is a position of another epoch, or of what is not in the log any more.
+        """
+        reading = await self._readings.open(query.room, query.user, query.deadline)
+        _check_position(query, reading)
+        events: tuple[RoomEvent, ...] = ()
+        if query.limit:
+            found = await (self._back(query, reading) if query.reverse else self._on(query, reading))
+            lowest = await self._lowest(reading)
+            events = tuple(self._within_bytes(_visible(found, lowest)))
+        return HistoryRead(request=query.request, epoch=reading.epoch, offset=reading.offset, publications=events)
+
+    async def _on(self, query: ReadHistory, reading: Reading) -> list[RoomEvent]:
+        first = query.since.offset + 1 if query.since else 1
+        stored = await self._log.up(reading.room, first, reading.offset, query.limit)
+        events = [event for event in _merged(stored, reading) if event.offset >= first][: query.limit]
+        whole = [event for place, event in enumerate(events) if event.offset == first + place]
+        if len(whole) < min(query.limit, reading.offset - first + 1):
+            await self._check_stored(reading)
+            if query.since is not None:
+                raise ChatError(ErrorCode.UNRECOVERABLE_POSITION, "the log is not kept as far back")
+        return events
+
+    async def _back(self, query: ReadHistory, reading: Reading) -> list[RoomEvent]:
+        last = min(query.since.offset - 1, reading.offset) if query.since else reading.offset
+        stored = await self._log.down(reading.room, 1, last, query.limit)
+        events = [event for event in reversed(_merged(stored, reading)) if event.offset <= last][: query.limit]
+        whole = [event for place, event in enumerate(events) if event.offset == last - place]
+        if len(whole) < min(query.limit, last):
+            await self._check_stored(reading)
+        return whole
+
+    async def _check_stored(self, reading: Reading) -> None:
+        if await self._log.lags(reading):
+            raise ChatError(ErrorCode.INTERNAL, "message-store lags by more than Redis remembers")
+
+    async def _lowest(self, reading: Reading) -> int:
+        """The lowest offset that the reader may see: that behind the last message before it joined, if that counts."""
+        before = reading.first - 1
+        if not before:
+            return 1
+        message = (await self._history.some(reading, [before])).get(before)
+        return 1 if message is None else message.offset + 1
+
+    def _within_bytes(self, events: Iterable[RoomEvent]) -> Iterator[RoomEvent]:
+        """The first one, and as many more as a delivery can hold: the client asks for more from there."""
+        left = self._bytes
+        for place, event in enumerate(events):
+            left -= len(event.to_json())
+            if place and left < 0:
+                return
+            yield event
+
+
+def _check_position(query: ReadHistory, reading: Reading) -> None:
+    since = query.since
+    if since is not None and (since.epoch != str(reading.epoch) or since.offset > reading.offset + query.reverse):
+        raise ChatError(ErrorCode.UNRECOVERABLE_POSITION, "a position of another epoch")
+
+
+def _merged(stored: Stored, reading: Reading) -> list[RoomEvent]:
+    """Stored and fresh events up to the reader's head, by rising offset."""
+    events = {offset: event for offset, event in stored.items() if offset <= reading.offset}
+    parsed = {offset: ROOM_EVENT.validate_json(event) for offset, event in events.items()}
+    parsed.update((event.offset, event) for event in reading.events)
+    return [parsed[offset] for offset in sorted(parsed)]
+
+
+def _visible(events: Iterable[RoomEvent], lowest: int) -> Iterator[RoomEvent]:
+    now = time.time_ns() // 1_000_000
+    for event in events:
+        if event.offset >= lowest and (event.expires is None or event.expires > now):
+            yield event

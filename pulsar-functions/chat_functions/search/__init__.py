@@ -1,0 +1,1 @@
+"""Search within a room: an inverted index in Cassandra, written by search-index and read by archive."""

@@ -1,0 +1,70 @@
+"""message.list: pages in every direction, the same whether the messages are stored yet or not."""
+
+from __future__ import annotations
+
+import pytest
+
+from pulsar_data.errors import ErrorCode
+from tests.contract.conftest import House
+
+pytestmark = [pytest.mark.stack, pytest.mark.anyio]
+
+PAGES = [
+    ({"limit": 3}, [10, 11, 12], True),
+    ({}, list(range(1, 13)), False),
+    ({"before": 4, "limit": 5}, [1, 2, 3], False),
+    ({"before": 7, "limit": 3}, [4, 5, 6], True),
+    ({"after": 0, "limit": 4}, [1, 2, 3, 4], True),
+    ({"after": 10, "limit": 4}, [11, 12], False),
+    ({"after": 12}, [], False),
+    ({"around": 6, "limit": 4}, [4, 5, 6, 7], True),
+    ({"around": 1, "limit": 2}, [1, 2], True),
+    ({"around": 6, "limit": 200}, list(range(1, 13)), False),
+    ({"before": 1}, [], False),
+]
+
+
+async def test_pages_are_exact_before_and_after_their_messages_are_stored(house: House) -> None:
+    """Right after the acks the messages come from Redis, later from Cassandra: nobody can tell."""
+    room = await house.room()
+    await house.say(room, *(f"message {number}" for number in range(1, 13)))
+    fresh = [await house.rpc("message.list", {"room": room, **asked}) for asked, _, _ in PAGES]
+    for page, (asked, seqs, more) in zip(fresh, PAGES, strict=True):
+        assert ([message["seq"] for message in page["messages"]], page["more"]) == (seqs, more), asked
+        assert page["head"]["seq"] == 12
+        assert [message["text"] for message in page["messages"]] == [f"message {seq}" for seq in seqs]
+    await house.functions.until_idle()
+    assert [await house.rpc("message.list", {"room": room, **asked}, person=1) for asked, _, _ in PAGES] == fresh
+
+
+async def test_a_room_one_is_not_in_and_one_that_is_not_there_are_refused(house: House) -> None:
+    """403 and 400 for every way to read."""
+    room = await house.room(grace=False)
+    for method in ("message.list", "message.search", "member.list", "room.get"):
+        extra = {"query": "word"} if method == "message.search" else {}
+        assert await house.refusal(method, {"room": room, **extra}, person=1) == ErrorCode.NOT_A_MEMBER
+        nowhere = {"room": "11111111-1111-4111-8111-111111111111", **extra}
+        assert await house.refusal(method, nowhere) == ErrorCode.ROOM_NOT_FOUND
+
+
+async def test_only_one_direction_at_a_time(house: House) -> None:
+    """107, and the socket lives."""
+    room = await house.room()
+    assert await house.refusal("message.list", {"room": room, "before": 3, "after": 1}) == ErrorCode.BAD_REQUEST
+    assert (await house.rpc("message.list", {"room": room}))["messages"] == []
+
+
+async def test_everybody_reads_in_a_channel(house: House) -> None:
+    """Who has not joined reads messages, members and the room, which tells no role; but is pushed nothing."""
+    room = await house.room(grace=False, kind="channel")
+    await house.say(room, "welcome")
+    page = await house.rpc("message.list", {"room": room}, person=1)
+    assert [message["text"] for message in page["messages"]] == ["welcome"]
+    summary = await house.rpc("room.get", {"room": room}, person=1)
+    assert ("role" in summary, summary["unread"], summary["last_message"]["text"]) == (False, 0, "welcome")
+    assert [one["user"] for one in (await house.rpc("member.list", {"room": room}, person=1))["members"]] == [
+        house.users[0]
+    ]
+    refused = await house.wires[1].error(subscribe={"channel": f"room:{room}"})
+    assert refused == ErrorCode.PERMISSION_DENIED
+    assert (await house.rpc("room.list", {}, person=1))["rooms"] == []
