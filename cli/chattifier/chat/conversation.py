@@ -40,7 +40,8 @@ class Conversation:
 
     async def _take(self, happening: Happening) -> None:
         match happening:
-            case Connected(rooms):
+            case Connected(user, rooms):
+                self._names[user["user_id"]] = user["username"]
                 for summary in rooms:
                     self._know(summary)
                 self._show("— connected")

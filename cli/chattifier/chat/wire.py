@@ -31,6 +31,7 @@ Json = Mapping[str, Any]
 class Connected:
     """The socket is open, for the first time or again."""
 
+    user: Json
     rooms: tuple[Json, ...]
 
 
@@ -90,7 +91,7 @@ class _Ears(ClientEventHandler):
 
     async def on_connected(self, ctx: ConnectedContext) -> None:
         self._was_open = True
-        self.happenings.put_nowait(Connected(tuple(ctx.data["rooms"])))
+        self.happenings.put_nowait(Connected(ctx.data["user"], tuple(ctx.data["rooms"])))
 
     async def on_disconnected(self, ctx: DisconnectedContext) -> None:
         self.happenings.put_nowait(Ended(ctx.code, ctx.reason))
