@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pulsar_data.errors import ErrorCode
+from pulsar_data.ids import new_key
+from tests.contract.asking import now
 from tests.contract.conftest import House
 
 pytestmark = [pytest.mark.stack, pytest.mark.anyio]
@@ -68,3 +72,34 @@ async def test_everybody_reads_in_a_channel(house: House) -> None:
     refused = await house.wires[1].error(subscribe={"channel": f"room:{room}"})
     assert refused == ErrorCode.PERMISSION_DENIED
     assert (await house.rpc("room.list", {}, person=1))["rooms"] == []
+
+
+async def test_what_became_of_messages_is_shown_before_and_after_it_is_stored(house: House) -> None:
+    """Edits, deletions and reactions, of messages that are stored and of such that are not: one order for everybody."""
+    room = await house.room()
+    await house.say(room, "one", "two", "three", "four")
+
+    async def change(method: str, person: int = 0, **data: Any) -> None:
+        await house.rpc(method, {"room": room, "key": new_key(now()), **data}, person)
+
+    for first in (1, 3):  # the first two are stored when they are changed, the others perhaps not
+        await change("message.edit", seq=first, text=f"edited {first}")
+        await change("reaction.add", seq=first, emoji="🎉")
+        await change("reaction.add", seq=first, emoji="🎉", person=1)
+        await change("reaction.add", seq=first, emoji="👀", person=1)
+        await change("reaction.add", seq=first, emoji="🙈")
+        await change("reaction.remove", seq=first, emoji="🙈")
+        await change("message.delete", seq=first + 1)
+        fresh = await house.rpc("message.list", {"room": room})
+        await house.functions.until_idle()
+        assert await house.rpc("message.list", {"room": room}, person=1) == fresh
+    for seq, message in enumerate(fresh["messages"], start=1):
+        if seq % 2:
+            assert (message["text"], message["edited_at"] > 0) == (f"edited {seq}", True)
+            assert message["reactions"] == {"🎉": sorted(house.users), "👀": [house.users[1]]}
+            assert list(message["reactions"]) == sorted(message["reactions"])
+        else:
+            assert (message["text"], message["deleted"], message["reactions"]) == ("", True, {})
+    await house.say(room, *["filler"] * 510)  # so that Redis remembers none of it
+    await house.functions.until_idle()
+    assert (await house.rpc("message.list", {"room": room, "before": 5}))["messages"] == fresh["messages"]

@@ -10,7 +10,9 @@ import pytest
 from chattifier.schema import CassandraAddress
 from chattifier.schema import session as cassandra_session
 from pulsar_data.errors import ErrorCode
+from pulsar_data.ids import new_key
 from tests.clients.waiting import until
+from tests.contract.asking import now
 from tests.contract.conftest import House
 from tests.running_stack import Stack
 from tests.stack.command import Command
@@ -66,6 +68,28 @@ async def test_all_words_in_all_languages_at_once_and_later(house: House) -> Non
         pages += page
         before = page[-1]
     assert pages == list(range(len(SAID) + filler, len(SAID), -1))
+
+
+async def test_edits_and_deletions_are_followed(house: House) -> None:
+    """At once, since hits are held against the messages; and in the index, which keeps nothing of what is gone."""
+    room = await house.room()
+    await house.say(room, "apple tree", "apple pie", "apple juice")
+    await until_indexed(house)
+    await house.rpc("message.edit", {"room": room, "key": new_key(now()), "seq": 1, "text": "cherry tree"})
+    await house.rpc("message.delete", {"room": room, "key": new_key(now()), "seq": 2})
+    for query, expected in (("apple", [3]), ("cherry", [1]), ("tree", [1]), ("pie", [])):
+        assert await search(house, room, query) == expected, query
+    await until_indexed(house)
+    terms = await asyncio.to_thread(indexed_terms, house.stack, room, ("apple", "cherry", "tree", "pie"))
+    assert terms == {"apple": [3], "cherry": [1], "tree": [1], "pie": []}
+
+
+def indexed_terms(stack: Stack, room: str, terms: Sequence[str]) -> dict[str, list[int]]:
+    """What the index holds of these terms."""
+    place = stack.cassandra
+    with cassandra_session(CassandraAddress(((place.host, place.port),), place.keyspace)) as execute:
+        select = f"SELECT seq FROM {place.keyspace}.message_terms WHERE room_id = {room} AND bucket = 0 AND term ="
+        return {term: [row.seq for row in execute(f"{select} '{term}'")] for term in terms}
 
 
 async def test_a_query_without_a_word_is_refused(house: House) -> None:
