@@ -17,6 +17,7 @@ COMMANDS = {
     "deploy": "deploy",
     "package": "deploy",
     "dead-letters": "dead_letters",
+    "user": "user",
     "schema": "schema",
     "search": "search",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from user_auth import app, logs
@@ -10,6 +11,7 @@ from user_auth.errors import Code, Refused
 from user_auth.http import MAX_BODY, Answer, Request
 from user_auth.limits import client_address
 from user_auth.settings import Settings
+from user_auth.stream import Stream
 
 if TYPE_CHECKING:
     import flask
@@ -19,7 +21,8 @@ _DRAINED = 4 * 1024 * 1024
 sends more may find the connection closed after it."""
 
 _PATIENCE = 10.0
-"""Seconds without a byte of the body before its sender is given up: it holds one of few threads meanwhile."""
+"""Seconds without a byte of the body, or for taking one piece of a stream, before the client is given up: it holds one
+of few threads meanwhile."""
 
 logs.configure()
 settings = Settings.read(os.environ)
@@ -67,6 +70,16 @@ def _flask_answer(answer: Answer, method: str) -> flask.Response:
     """As a stream of one piece: before any other answer the framework reads the request's body, however long it is."""
     import flask
 
+    if answer.stream is not None:
+        return flask.Response(_pieces(answer.stream, method), answer.status, dict(answer.headers))
     pieces = iter(() if method == "HEAD" else (answer.body,))
     headers = {**answer.headers, "Content-Length": str(len(answer.body))}
     return flask.Response(pieces, answer.status, headers if answer.status != 204 else dict(answer.headers))
+
+
+def _pieces(stream: Stream, method: str) -> Iterable[bytes]:
+    """The framework closes what it has been given, whether it has taken all of it or not."""
+    if method != "HEAD":
+        return stream
+    stream.close()
+    return ()

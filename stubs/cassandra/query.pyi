@@ -9,6 +9,7 @@ class BatchType:
 
 class BoundStatement:
     values: list[Any]
+    fetch_size: int
     def __init__(self, prepared_statement: PreparedStatement) -> None: ...
 
 class PreparedStatement:

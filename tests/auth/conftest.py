@@ -23,6 +23,12 @@ Start = Callable[[Mapping[str, str]], Function]
 
 
 @pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Sockets of clients are asyncio's."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
 def stores(stack: Stack) -> Mapping[str, str]:
     """The environment that leads the function to the stack's stores, with its limits off."""
     return {

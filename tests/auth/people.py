@@ -78,6 +78,16 @@ def me(client: httpx.Client, tokens: Tokens) -> httpx.Response:
     return client.get("/user/me", headers=tokens.headers)
 
 
+def change_profile(client: httpx.Client, tokens: Tokens, **fields: object) -> httpx.Response:
+    """Try to change the profile."""
+    return client.patch("/user/me", headers=tokens.headers, json=fields)
+
+
+def erase(client: httpx.Client, tokens: Tokens, password: str = PASSWORD) -> httpx.Response:
+    """Try to erase the account."""
+    return client.request("DELETE", "/user/me", headers=tokens.headers, json={"password": password})
+
+
 def code(answer: httpx.Response) -> tuple[int, str]:
     """Status and code of a problem."""
     assert answer.headers["content-type"] == "application/problem+json", answer.text

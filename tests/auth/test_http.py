@@ -24,8 +24,8 @@ def test_an_unknown_path_is_a_404(client: httpx.Client, path: str) -> None:
     ("method", "path", "allowed"),
     [
         ("GET", "/user/login", "POST"),
-        ("DELETE", "/user/me", "GET, HEAD, PATCH"),
-        ("OPTIONS", "/user/me", "GET, HEAD, PATCH"),
+        ("PUT", "/user/me", "DELETE, GET, HEAD, PATCH"),
+        ("OPTIONS", "/user/me", "DELETE, GET, HEAD, PATCH"),
         ("POST", "/.well-known/jwks.json", "GET, HEAD"),
     ],
 )

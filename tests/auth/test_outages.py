@@ -11,7 +11,7 @@ import pytest
 
 from .conftest import Start
 from .function import Function, free_port
-from .people import PASSWORD, Person, attempt, code, me, refresh, sign_up, unique_name
+from .people import PASSWORD, Person, attempt, code, erase, me, refresh, sign_up, unique_name
 
 if TYPE_CHECKING:
     from cassandra.cluster import Session
@@ -54,6 +54,26 @@ def test_a_new_password_without_pulsar_is_in_force(without_pulsar: Function) -> 
         assert code(answer) == (503, "revocation_delayed")
         assert code(me(lame, tokens)) == (401, "session_ended")
         assert person.login("quite another one")
+
+
+def test_a_profile_changes_without_pulsar(without_pulsar: Function) -> None:
+    """Devices that are connected are not told; they see it when they connect again."""
+    with without_pulsar.client() as lame:
+        tokens = sign_up(lame).login()
+        assert lame.patch("/user/me", headers=tokens.headers, json={"bio": "new"}).json()["bio"] == "new"
+    assert "profile_not_announced" in without_pulsar.log.read_text()
+
+
+def test_erasing_without_pulsar_erases_all_and_says_that_sockets_may_linger(
+    without_pulsar: Function, client: httpx.Client
+) -> None:
+    with without_pulsar.client() as lame:
+        person = sign_up(lame)
+        tokens = person.login()
+        assert code(erase(lame, tokens)) == (503, "revocation_delayed")
+        assert code(me(lame, tokens)) == (401, "session_ended")
+    assert code(attempt(client, person.username, PASSWORD)) == (401, "bad_credentials")
+    assert code(refresh(client, tokens.refresh)) == (401, "invalid_refresh_token")
 
 
 def test_signing_in_needs_no_pulsar(without_pulsar: Function) -> None:

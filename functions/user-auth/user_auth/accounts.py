@@ -1,4 +1,4 @@
-"""The rules of accounts: signing up, signing in, changing the password and the profile."""
+"""The rules of accounts: signing up, signing in, changing the password and the profile, erasing."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
 
 from user_auth import logs, passwords, usernames
+from user_auth.erasures import Erasures
 from user_auth.errors import Code, Refused
-from user_auth.models import Credentials, Me, PasswordChange, ProfileChange, Registered, Registration, Tokens
+from user_auth.models import Credentials, Erasure, Me, PasswordChange, ProfileChange, Registered, Registration, Tokens
 from user_auth.revocations import Revocations
 from user_auth.signins import Caller, Signins
 from user_auth.users import User, Users, next_version
@@ -25,6 +26,7 @@ class Accounts:
     users: Users
     signins: Signins
     revocations: Revocations
+    erasures: Erasures
     clock: Callable[[], int]
 
     def register(self, wish: Registration) -> Registered:
@@ -33,7 +35,8 @@ class Accounts:
         The account is written before its name is claimed: a crash in between leaves a row that nobody can find, never
         a name that leads nowhere.
         """
-        if self.users.owner(wish.username):
+        if owner := self.users.owner(wish.username):
+            self._give_back_at_last(owner)
             raise _taken()
         user = self._new(wish)
         self.users.add(user)
@@ -42,6 +45,12 @@ class Accounts:
             raise _taken()
         logs.info("registered", user=str(user.user_id))
         return Registered(user_id=str(user.user_id), username=user.username)
+
+    def _give_back_at_last(self, owner: UUID) -> None:
+        """A name stays taken for ever if its owner's erasure broke off before that, and nobody repeated it."""
+        erased = self.users.erased(owner)
+        if erased is not None and erased.username:
+            self.erasures.finish(erased)
 
     def _new(self, wish: Registration) -> User:
         now = self.clock()
@@ -78,10 +87,23 @@ class Accounts:
     def change_profile(self, user: User, change: ProfileChange) -> Me:
         """The profile after the change. Fields that were not sent stay."""
         if change.model_fields_set:
-            user = replace(user, **change.model_dump(exclude_unset=True))
-            self.users.set_profile(user, self.clock())
-            self.revocations.changed(user.user_id)
+            now, user = self.clock(), replace(user, **change.model_dump(exclude_unset=True))
+            self.users.set_profile(user, now)
+            self.revocations.changed(user, now)
         return profile(user)
+
+    def erase(self, caller: Caller, proof: Erasure) -> None:
+        """The account is gone for good. Raises Refused `bad_credentials`; Unavailable: `finish_erasing`."""
+        if not passwords.matches(caller.user.password_hash, proof.password):
+            raise Refused(Code.BAD_CREDENTIALS, "The password is wrong.")
+        self.erasures.erase(caller.user)
+
+    def finish_erasing(self, user_id: UUID) -> bool:
+        """Do again what may be left of an erasure; False where the account is not erased."""
+        erased = self.users.erased(user_id)
+        if erased is not None:
+            self.erasures.finish(erased)
+        return erased is not None
 
 
 def profile(user: User) -> Me:

@@ -1,11 +1,10 @@
-"""Tells the gateways, over Pulsar, which sessions have ended."""
+"""Tells the gateways, over Pulsar, which sessions have ended and whose profile has changed."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from pulsar_data import topics
-from pulsar_data.tokens import SessionsRevoked
 from user_auth import logs
 from user_auth.errors import Unavailable
 from user_auth.once import Once
@@ -13,19 +12,21 @@ from user_auth.once import Once
 if TYPE_CHECKING:
     from pulsar import Producer
 
+    from pulsar_data.accounts import AccountEvent
+
 TIMEOUT: Final = 2
 """Seconds to reach the broker, and again for its receipt."""
 
 
 class Announcements:
-    """Publishes revocations, keyed by user. Thread-safe; connects at the first one."""
+    """Publishes events of accounts, keyed by user. Thread-safe; connects at the first one."""
 
     def __init__(self, url: str, token: str | None) -> None:
         self._url = url
         self._token = token
         self._producer: Once[Producer] = Once(self._connect, patience=2.0 * TIMEOUT)
 
-    def revoked(self, event: SessionsRevoked) -> None:
+    def tell(self, event: AccountEvent) -> None:
         """Returns when the broker has it. Raises Unavailable where it does not take it in time."""
         from pulsar import PulsarException
 

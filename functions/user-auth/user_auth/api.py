@@ -7,15 +7,19 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from pydantic import BaseModel
+
 from user_auth import accounts as rules
 from user_auth import usernames
 from user_auth.accounts import Accounts
 from user_auth.errors import Code
+from user_auth.exports import Exports
 from user_auth.http import Answer, Endpoint, Request, as_json
 from user_auth.limits import Limits
 from user_auth.models import (
     Alive,
     Credentials,
+    Erasure,
     KeySet,
     Me,
     PasswordChange,
@@ -23,6 +27,7 @@ from user_auth.models import (
     Refresh,
     Registered,
     Registration,
+    SessionList,
     Tokens,
 )
 from user_auth.signins import Caller, Signins
@@ -38,6 +43,7 @@ class Api:
 
     accounts: Accounts
     signins: Signins
+    exports: Exports
     tokens: AccessTokens
     limits: Limits
 
@@ -89,6 +95,29 @@ class Api:
         """Change the profile."""
         caller = self._caller(request)
         return Answer.of(200, self.accounts.change_profile(caller.user, request.parse(ProfileChange)))
+
+    def sessions(self, request: Request) -> Answer:
+        """Where I am signed in."""
+        return Answer.of(200, self.signins.overview(self._caller(request)))
+
+    def export(self, request: Request) -> Answer:
+        """All that is kept of me."""
+        user = self._caller(request).user
+        self.limits.admit({"export-account": str(user.user_id)})
+        return Answer.lines(self.exports.open(user))
+
+    def erase(self, request: Request) -> Answer:
+        """Erase the account; guesses of its password count as sign-ins.
+
+        The token of an account that is erased already will do: who got a 503 may ask again.
+        """
+        claims = self.tokens.check(request.bearer())
+        proof = request.parse(Erasure)
+        if not self.accounts.finish_erasing(UUID(claims.sub)):
+            caller = self.signins.caller(claims)
+            self.limits.admit({"login-address": request.address, "login-account": caller.user.username})
+            self.accounts.erase(caller, proof)
+        return Answer(204)
 
     def key_set(self, request: Request) -> Answer:
         """The public keys."""
@@ -145,9 +174,27 @@ class Api:
                 200, Me, ProfileChange, bearer=True, refusals=(stored,),
             ),
             Endpoint(
+                "DELETE", "/user/me", "eraseMe", "Erase my account for good", self.erase,
+                204, takes=Erasure, bearer=True, refusals=(Code.BAD_CREDENTIALS, limited, stored, revoking),
+            ),
+            Endpoint(
+                "GET", "/user/me/sessions", "sessions", "Where I am signed in", self.sessions,
+                200, SessionList, bearer=True, refusals=(stored,),
+            ),
+            Endpoint(
+                "GET", "/user/me/export", "export", "All my data, as JSON lines", self.export,
+                200, bearer=True, refusals=(limited, stored), lines=_export_lines,
+            ),
+            Endpoint(
                 "GET", "/.well-known/jwks.json", "keys", "The public keys of access tokens", self.key_set,
                 200, KeySet, refusals=(stored,),
             ),
             Endpoint("GET", "/user/openapi.json", "openapi", "This document", self.document, 200),
             Endpoint("GET", "/user/healthz", "alive", "Whether the process answers", self.alive, 200, Alive),
         )  # fmt: skip
+
+
+def _export_lines() -> Sequence[type[BaseModel]]:
+    from user_auth.export_lines import LINES
+
+    return LINES

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from user_auth import logs
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 TIMEOUT: Final = 2.0
 """Seconds that a connect or a request may take."""
 
+PAGE: Final = 200
+"""Rows of `pages` that are held at once."""
+
 
 class Database:
     """Runs CQL in our keyspace with LOCAL_QUORUM. Thread-safe. Raises Unavailable where Cassandra does not answer."""
@@ -28,12 +31,22 @@ class Database:
 
     def run(self, cql: str, *values: object) -> Sequence[Any]:
         """The rows of one statement, as named tuples. Statements are prepared once a process."""
+        return list(self._rows(cql, values))
+
+    def pages(self, cql: str, *values: object) -> Iterator[Any]:
+        """The same, read while they are taken, a page at a time: for what may be large."""
+        return self._rows(cql, values, PAGE)
+
+    def _rows(self, cql: str, values: Sequence[object], page: int | None = None) -> Iterator[Any]:
         from cassandra import DriverException
         from cassandra.cluster import NoHostAvailable
 
         session = self._session.get()
         try:
-            return list(session.execute(self._prepare(session, cql), values, timeout=TIMEOUT))
+            statement = self._prepare(session, cql).bind(values)
+            if page is not None:
+                statement.fetch_size = page
+            yield from session.execute(statement, timeout=TIMEOUT)
         except (DriverException, NoHostAvailable) as error:
             logs.failure("cassandra_failed", error, keyspace=self._settings.keyspace)
             raise Unavailable from error

@@ -12,10 +12,12 @@ from pydantic import BaseModel, ValidationError
 from user_auth import logs
 from user_auth.cors import NOBODY, Origins
 from user_auth.errors import Code, FieldError, InvalidFields, Refused
+from user_auth.stream import Stream
 from user_auth.tokens import invalid_token
 
 MAX_BODY: Final = 16 * 1024
 """Bytes; a longer body is a 413."""
+JSON_LINES: Final = "application/x-ndjson"
 
 B = TypeVar("B", bound=BaseModel)
 
@@ -52,17 +54,23 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes back. `body` is complete."""
+    """What goes back. `body` is complete, unless there is a `stream` in its place."""
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    stream: Stream | None = None
 
     @classmethod
     def of(cls, status: int, model: BaseModel, **headers: str) -> Answer:
         """A JSON answer that nobody may keep, unless `headers` say otherwise."""
         default = {"Content-Type": "application/json", "Cache-Control": "no-store"}
         return cls(status, model.model_dump_json().encode(), {**default, **headers})
+
+    @classmethod
+    def lines(cls, stream: Stream) -> Answer:
+        """JSON objects, one a line, that nobody may keep."""
+        return cls(200, headers={"Content-Type": JSON_LINES, "Cache-Control": "no-store"}, stream=stream)
 
     @classmethod
     def problem(cls, refused: Refused) -> Answer:
@@ -78,7 +86,8 @@ class Answer:
 class Endpoint:
     """One method of one path, as the router needs it and as the OpenAPI document shows it.
 
-    `refusals`: the codes it may answer, beyond those that follow from `takes` and `bearer`.
+    `refusals`: the codes it may answer, beyond those that follow from `takes` and `bearer`. `lines`: where it answers
+    with JSON lines, gives their models when the document is made, so that a start need not import them.
     """
 
     method: str
@@ -91,6 +100,7 @@ class Endpoint:
     takes: type[BaseModel] | None = None
     bearer: bool = False
     refusals: Sequence[Code] = ()
+    lines: Callable[[], Sequence[type[BaseModel]]] | None = None
 
 
 class Router:

@@ -81,6 +81,12 @@ class Credentials(_Body):
     device: Device = ""
 
 
+class Erasure(_Body):
+    """The password proves that it is the owner who asks."""
+
+    password: Secret
+
+
 class Refresh(_Body):
     """The refresh token last given for this session; each is good once."""
 
@@ -126,6 +132,24 @@ class Me(_Body):
     display_name: str
     bio: str
     created_at: int
+
+
+class SessionInfo(_Body):
+    """A sign-in on one device. Times in ms since the epoch; `current`: the one that asks."""
+
+    session_id: str
+    device: str
+    created_at: int
+    used_at: int
+    expires_at: int
+    current: bool
+
+
+class SessionList(_Body):
+    """The sessions last used first, 200 at most; `more`: there are others, used longer ago."""
+
+    sessions: tuple[SessionInfo, ...]
+    more: bool
 
 
 class Alive(_Body):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from user_auth.errors import Code, Problem
-from user_auth.http import Endpoint
+from user_auth.http import JSON_LINES, Endpoint
 
 _BODY: Final = (Code.MALFORMED_JSON, Code.BODY_TOO_LARGE, Code.UNSUPPORTED_MEDIA_TYPE, Code.INVALID_FIELDS)
 _BEARER: Final = (Code.INVALID_TOKEN, Code.TOKEN_EXPIRED, Code.SESSION_ENDED)
@@ -50,6 +50,8 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
 def _success(endpoint: Endpoint) -> dict[str, Any]:
     if endpoint.status == 204:
         return {"description": "Done"}
+    if endpoint.lines:
+        return {"description": "Done", "content": {JSON_LINES: _lines(endpoint.lines())}}
     schema = _content("application/json", endpoint.gives) if endpoint.gives else _anything()
     return {"description": "Done", "content": schema}
 
@@ -77,13 +79,26 @@ def _content(media_type: str, model: type[BaseModel]) -> dict[str, Any]:
     return {media_type: {"schema": {"$ref": _REF.format(model=model.__name__)}}}
 
 
+def _lines(models: Sequence[type[BaseModel]]) -> dict[str, Any]:
+    """The body is a text to OpenAPI 3.1; what a line may be is said as its successor says it, as an extension."""
+    line = {"oneOf": [{"$ref": _REF.format(model=model.__name__)} for model in models]}
+    return {"schema": {"type": "string", "description": "JSON objects, one a line."}, "x-itemSchema": line}
+
+
 def _anything() -> dict[str, Any]:
     return {"application/json": {"schema": {"type": "object"}}}
 
 
+def _given(endpoint: Endpoint) -> Iterator[type[BaseModel]]:
+    if endpoint.gives:
+        yield endpoint.gives
+    if endpoint.lines:
+        yield from endpoint.lines()
+
+
 def _schemas(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     taken = {endpoint.takes: "validation" for endpoint in endpoints if endpoint.takes}
-    given = {endpoint.gives: "serialization" for endpoint in endpoints if endpoint.gives}
+    given = {model: "serialization" for endpoint in endpoints for model in _given(endpoint)}
     modes: Any = [*taken.items(), *given.items(), (Problem, "serialization")]
     _, schema = models_json_schema(modes, ref_template=_REF)
     definitions: dict[str, Any] = schema["$defs"]

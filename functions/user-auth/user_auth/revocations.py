@@ -16,6 +16,7 @@ from user_auth import logs
 from user_auth.announcements import Announcements
 from user_auth.errors import Code, Unavailable
 from user_auth.memory import Memory
+from user_auth.users import User
 
 _DELAYED: Final = (
     "It is done and stays done, but connections that are open now may live until their access token expires."
@@ -49,17 +50,27 @@ class Revocations:
         except Unavailable:
             logs.warning("copy_not_forgotten", user=str(user))
 
-    def changed(self, user: UUID) -> None:
-        """The profile has changed. Raises Unavailable where the old one may still be shown."""
+    def changed(self, user: User, now_ms: int) -> None:
+        """The profile has changed. Raises Unavailable where the old one may still be shown.
+
+        Devices that are connected are told; one that is not, or cannot be told now, sees it when it connects again.
+        """
         try:
-            self._memory.forget(user)
+            self._memory.forget(user.user_id)
         except Unavailable as error:
             raise Unavailable("It is saved, but others may see the old profile for a while. Try again.") from error
+        from pulsar_data.news import ProfileChanged  # it brings the events of rooms along, which a start can do without
+
+        event = ProfileChanged(
+            user=UserId(str(user.user_id)), display_name=user.display_name, bio=user.bio, time=now_ms
+        )
+        if not _succeeds(lambda: self._announcements.tell(event)):
+            logs.warning("profile_not_announced", user=str(user.user_id))
 
     def _tell(self, event: SessionsRevoked, user: UUID) -> None:
         """Both steps are tried, whichever fails: each closes a door of its own."""
         forgotten = _succeeds(lambda: self._memory.forget(user))
-        told = _succeeds(lambda: self._announcements.revoked(event))
+        told = _succeeds(lambda: self._announcements.tell(event))
         if not (forgotten and told):
             logs.warning("revocation_delayed", user=str(user))
             raise Unavailable(_DELAYED, Code.REVOCATION_DELAYED)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
 from user_auth.database import Database
-from user_auth.users import milliseconds
+from user_auth.users import MARGIN, milliseconds
 
-_MARGIN: Final = 60_000_000
-"""µs. A deletion is dated ahead by this much, so that no refresh under way on another machine, whose clock may be
-ahead, writes the row back. Session ids are never used again, so nothing later is lost by it."""
+_COLUMNS: Final = (
+    "user_id, session_id, device, refresh_hash, token_version, created_at, used_at, expires_at,"
+    " WRITETIME(refresh_hash) AS written"
+)
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,14 @@ class Sessions:
     def find(self, user_id: UUID, session_id: UUID) -> Session | None:
         """The session, unless it was ended or has expired."""
         rows = self._database.run(
-            "SELECT user_id, session_id, device, refresh_hash, token_version, created_at, used_at, expires_at,"
-            " WRITETIME(refresh_hash) AS written FROM sessions_by_user WHERE user_id = ? AND session_id = ?",
-            user_id, session_id,
-        )  # fmt: skip
+            f"SELECT {_COLUMNS} FROM sessions_by_user WHERE user_id = ? AND session_id = ?", user_id, session_id
+        )
         return _session(rows[0]) if rows else None
+
+    def of(self, user_id: UUID, version: int) -> Iterator[Session]:
+        """The live sessions of a user of this version, a page at a time."""
+        rows = self._database.pages(f"SELECT {_COLUMNS} FROM sessions_by_user WHERE user_id = ?", user_id)
+        return (_session(row) for row in rows if row.token_version >= version)
 
     def write(self, session: Session) -> None:
         """Write the whole row, to vanish when the session expires.
@@ -78,7 +82,12 @@ class Sessions:
         """Delete these sessions for good. Repeating it changes nothing."""
         cql = "DELETE FROM sessions_by_user USING TIMESTAMP ? WHERE user_id = ? AND session_id IN ?"
         for start in range(0, len(session_ids), 100):
-            self._database.run(cql, now_ms * 1000 + _MARGIN, user_id, list(session_ids[start : start + 100]))
+            self._database.run(cql, now_ms * 1000 + MARGIN, user_id, list(session_ids[start : start + 100]))
+
+    def end_every(self, user_id: UUID, now_ms: int) -> None:
+        """Delete all sessions of a user that will never have another, those that are just being written, too."""
+        cql = "DELETE FROM sessions_by_user USING TIMESTAMP ? WHERE user_id = ?"
+        self._database.run(cql, now_ms * 1000 + MARGIN, user_id)
 
 
 def _moment(milliseconds_: int) -> datetime:

@@ -32,6 +32,7 @@ DEFAULT_LIMITS: Final[Mapping[str, Limit]] = {
     "login-account": Limit(count=10, seconds=60),  # 14,400 guesses a day at most, none of them a common password
     "refresh-address": Limit(count=600, seconds=60),
     "refresh-session": Limit(count=20, seconds=60),
+    "export-account": Limit(count=4, seconds=3600),  # each reads all messages of all rooms of its user
 }
 """Names are what CHATTIFIER_AUTH_LIMITS uses. Addresses are generous: many people may share one."""
 
@@ -51,6 +52,7 @@ class Settings(BaseModel):
     audience: str = "chattifier"
     access_seconds: int = 15 * 60
     session_seconds: int = 30 * 24 * 3600
+    name_kept_seconds: int = Field(default=30 * 24 * 3600, ge=1, le=20 * 365 * 24 * 3600)
     trusted_proxies: int = Field(default=0, ge=0)
     origins: frozenset[str] = frozenset()
     """Origins (`https://chat.example.org`) whose pages may call; a page of our own origin needs no entry."""
@@ -80,6 +82,7 @@ _PLAIN: Final = {
     "CHATTIFIER_AUDIENCE": "audience",
     "CHATTIFIER_TRUSTED_PROXIES": "trusted_proxies",
     "CHATTIFIER_SESSION_SECONDS": "session_seconds",
+    "CHATTIFIER_NAME_KEPT_SECONDS": "name_kept_seconds",
 }
 
 

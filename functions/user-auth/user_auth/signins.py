@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID, uuid4
 
 from pulsar_data.tokens import AccessClaims
 from user_auth import logs
 from user_auth.errors import Code, Refused
-from user_auth.models import Tokens
+from user_auth.models import SessionInfo, SessionList, Tokens
 from user_auth.revocations import Revocations
 from user_auth.sessions import Session, Sessions
 from user_auth.tokens import AccessTokens, RefreshToken
 from user_auth.users import User, Users, next_version
+
+LISTED: Final = 200
+"""Sessions that are shown."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,13 @@ class Signins:
             raise _ended()
         return Caller(user, session)
 
+    def overview(self, caller: Caller) -> SessionList:
+        """The live sessions of the caller. Memory holds those that are shown, however many there are."""
+        live = self.sessions.of(caller.user.user_id, caller.user.version)
+        latest = heapq.nlargest(LISTED + 1, live, key=lambda session: session.used_at)
+        shown = (_shown(session, caller.session.session_id) for session in latest[:LISTED])
+        return SessionList(sessions=tuple(shown), more=len(latest) > LISTED)
+
     def end(self, user_id: UUID, session_id: UUID) -> None:
         """End one session. Repeating it tells the gateways again. Raises Unavailable `revocation_delayed`."""
         now = self.clock()
@@ -119,6 +131,13 @@ class Signins:
         self.sessions.end(session.user_id, [session.session_id], now)
         self.revocations.ended(session.user_id, session.session_id, now)
         raise Refused(Code.REFRESH_TOKEN_REUSED, "This refresh token was used before. The session is ended: sign in.")
+
+
+def _shown(session: Session, current: UUID) -> SessionInfo:
+    return SessionInfo(
+        session_id=str(session.session_id), device=session.device, created_at=session.created_at,
+        used_at=session.used_at, expires_at=session.expires_at, current=session.session_id == current,
+    )  # fmt: skip
 
 
 def _ended() -> Refused:
