@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import stat
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import httpx
@@ -15,6 +17,9 @@ from tests.stack.command import Command, run
 
 from .people import PASSWORD, attempt, code, me, sign_up, unique_name
 from .revocations import RevocationLog
+
+if TYPE_CHECKING:
+    from cassandra.cluster import Session
 
 pytestmark = pytest.mark.stack
 
@@ -67,6 +72,24 @@ def test_revoking_ends_every_session_and_leaves_the_password(
     [event] = revocations.of(person.user_id)
     assert (event.session, event.except_session) == (None, None)
     assert person.login()
+
+
+def test_users_of_other_issuers_are_erased_and_revoked_by_their_name(command: Command, cassandra: Session) -> None:
+    """A name that nobody can sign up with, and an account without password, version and time."""
+    user_id = uuid4()
+    name = f"ext:{user_id.hex[:28]}"
+    cassandra.execute("INSERT INTO usernames (username, user_id) VALUES (%s, %s) USING TIMESTAMP 1000", [name, user_id])
+    cassandra.execute(
+        "INSERT INTO users_by_id (user_id, username, state) VALUES (%s, %s, 'active') USING TIMESTAMP 1000",
+        [user_id, name],
+    )
+    before = int(time.time() * 1000)
+    for act, version in (("revoke", before), ("erase", before + 1)):
+        done = command.run("user", act, name, *(["--yes"] if act == "erase" else []))
+        assert done.code == 0, done.err
+        row = cassandra.execute("SELECT * FROM users_by_id WHERE user_id = %s", [user_id]).one()
+        assert row.token_version >= version
+    assert (row.state, row.username) == ("erased", None)
 
 
 def test_who_is_not_there_is_one_clear_line(command: Command) -> None:

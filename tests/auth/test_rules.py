@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -92,6 +94,16 @@ def test_a_limit_that_is_none_stops_the_start(text: str) -> None:
 
 def test_settings_do_not_show_the_broker_s_token() -> None:
     assert "secret" not in repr(Settings.read({"CHATTIFIER_PULSAR_TOKEN": "secret"}))
+
+
+def test_a_start_imports_nothing_that_only_some_requests_need() -> None:
+    """Somebody waits for each cold start: what a store, a password, a token, an export needs comes at its first use."""
+    late = {"cassandra", "redis", "pulsar", "argon2", "jwt", "cryptography", "pulsar_data.events"}
+    late |= {"user_auth.export", "user_auth.export_lines", "user_auth.openapi", "user_auth.operator"}
+    start = "import sys; from user_auth import app; from user_auth.settings import Settings; app.router(Settings());"
+    code = f"{start} print(sorted({late!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_a_connection_is_made_once_however_many_ask_at_first() -> None:

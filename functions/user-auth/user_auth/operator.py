@@ -29,8 +29,8 @@ class Operator:
         return self.parts.users.find(user_id) or self.parts.users.erased(user_id)
 
     def _owner(self, typed: str) -> UUID | None:
-        name = usernames.normalise(typed)
-        return self.parts.users.owner(name) if name else None
+        """Names that nobody could sign up with are looked for as they are: users of other issuers have such."""
+        return self.parts.users.owner(usernames.normalise(typed) or typed)
 
     def export(self, user: User) -> Iterator[bytes]:
         """JSON lines. Raises Unavailable, also in the middle: then what came is not whole, and has no last line."""
