@@ -103,7 +103,7 @@ def prolific(function: Function, archive: Archive) -> Tokens:
 
 @pytest.mark.anyio
 async def test_it_holds_profile_sessions_rooms_and_my_messages(stack: Stack) -> None:
-    """Said through a gateway and stored; nothing of what others said."""
+    """Said through a gateway and stored, as it was edited; nothing of what was deleted, or of what others said."""
     with httpx.Client(base_url=stack.auth, timeout=30, trust_env=False) as client:
         ada, grace = sign_up(client), sign_up(client)
         tokens, other = ada.login(device="phone"), grace.login()
@@ -119,8 +119,12 @@ async def test_it_holds_profile_sessions_rooms_and_my_messages(stack: Stack) -> 
             said = {"room": room, "key": key(), "text": "mine", "mentions": [grace.user_id], "meta": {"a": [None, 1]}}
             first = await mine.rpc("message.send", said)
             await hers.rpc("message.send", {"room": room, "key": key(), "text": "hers"})
-            last = await mine.rpc("message.send", {"room": room, "key": key(), "text": "again", "reply_to": 2})
-        found = _once_stored(client, tokens, 2)
+            gone = await mine.rpc("message.send", {"room": room, "key": key(), "text": "not to be kept"})
+            last = await mine.rpc("message.send", {"room": room, "key": key(), "text": "agian", "reply_to": 2})
+            await mine.rpc("message.delete", {"room": room, "key": key(), "seq": gone["seq"]})
+            edit = {"room": room, "key": key(), "seq": last["seq"], "text": "again"}
+            edited = await mine.rpc("message.edit", edit)
+        found = _once_stored(client, tokens, ["mine", "again"])
     profile, (one,), (place,) = of("profile", found)[0], of("session", found), of("room", found)
     assert (profile["user_id"], profile["username"], profile["display_name"]) == (ada.user_id, ada.username, "Ada")
     assert (one["session_id"], one["device"]) == (tokens.claims["sid"], "phone")
@@ -130,17 +134,22 @@ async def test_it_holds_profile_sessions_rooms_and_my_messages(stack: Stack) -> 
             "type": "message", "room": room, "seq": first["seq"], "time": first["time"], "text": "mine",
             "mentions": [grace.user_id], "meta": {"a": [None, 1]},
         },
-        {"type": "message", "room": room, "seq": last["seq"], "time": last["time"], "text": "again", "reply_to": 2},
+        {
+            "type": "message", "room": room, "seq": last["seq"], "time": last["time"], "text": "again",
+            "edited_at": edited["time"], "reply_to": 2,
+        },
     ]  # fmt: skip
     assert "refresh_hash" not in json.dumps(found) and "password" not in json.dumps(found)
 
 
-def _once_stored(client: httpx.Client, tokens: Tokens, messages: int) -> list[Line]:
+def _once_stored(client: httpx.Client, tokens: Tokens, texts: list[str]) -> list[Line]:
     deadline = time.monotonic() + 20
-    while len(of("message", found := export(client, tokens))) < messages:
-        assert time.monotonic() < deadline, "not stored within twenty seconds"
+    while True:
+        found = export(client, tokens)
+        if [line["text"] for line in of("message", found)] == texts:
+            return found
+        assert time.monotonic() < deadline, f"not stored within twenty seconds: {found}"
         time.sleep(0.1)
-    return found
 
 
 def test_it_goes_through_all_partitions_of_a_room_in_order_and_leaves_out_what_was_deleted(
