@@ -1,6 +1,7 @@
 // Everything this page knows of its user's rooms, and what it does in them. Tells of changes by `change` events.
 
 import { newKey } from "./ids.js";
+import { Outbox } from "./outbox.js";
 import { People } from "./people.js";
 import { Room } from "./room.js";
 
@@ -17,6 +18,7 @@ export class Chat extends EventTarget {
     this.people.learn({ user_id: session.user, username: session.username });
     this.people.addEventListener("change", () => this._tell());
     this.rooms = new Map();
+    this._kept = new Outbox(session.user);
     this.state = "connecting"; // connecting, connected, offline, ended
     this._typed = 0;
     this._listen();
@@ -66,10 +68,16 @@ export class Chat extends EventTarget {
   }
 
   _enter(summary) {
-    const known = this.rooms.get(summary.room);
-    if (known) known.update(summary);
-    else this.rooms.set(summary.room, new Room(summary));
-    return this.rooms.get(summary.room);
+    const { room: id } = summary;
+    const known = this.rooms.get(id);
+    if (known) {
+      known.update(summary);
+      return known;
+    }
+    const room = new Room(summary, (key) => this._kept.drop(id, key));
+    room.outbox = this._kept.left(id);
+    this.rooms.set(id, room);
+    return room;
   }
 
   /** A room's channel is open: what was missed follows, or (`wasRecovering` without `recovered`) is lost to the socket. */
@@ -179,7 +187,9 @@ export class Chat extends EventTarget {
 
   /** Say something: it is shown at once, and sent in order, again and again under its key, until the server has it. */
   say(room, text, replyTo) {
-    room.outbox.push({ key: newKey(), text, ...(replyTo ? { reply_to: replyTo } : {}), time: Date.now() });
+    const item = { key: newKey(), text, ...(replyTo ? { reply_to: replyTo } : {}), time: Date.now() };
+    this._kept.put(room.id, item);
+    room.outbox.push(item);
     this._tell();
     this._pump(room);
   }
@@ -191,6 +201,7 @@ export class Chat extends EventTarget {
       const { key, text, reply_to } = item;
       try {
         item.seq = (await this.connection.change("message.send", { room: room.id, text, reply_to }, key)).seq;
+        this._kept.drop(room.id, key);
         if (room.messages.has(item.seq) || !room.tail) room.outbox = room.outbox.filter((one) => one !== item);
       } catch (error) {
         if (this.connection.ended) break;
@@ -201,7 +212,12 @@ export class Chat extends EventTarget {
     room.sending = false;
   }
 
+  forgetUnsent() {
+    this._kept.clear();
+  }
+
   discard(room, item) {
+    this._kept.drop(room.id, item.key);
     room.outbox = room.outbox.filter((one) => one !== item);
     this._tell();
   }

@@ -114,6 +114,7 @@ class Page {
 
   async _leave() {
     this._close();
+    this._chat.forgetUnsent();
     await account.signOut();
     start();
   }

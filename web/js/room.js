@@ -6,8 +6,10 @@ const NOTES = new Set([
 ]);
 
 export class Room {
-  constructor(summary) {
+  /** `sent` is called with the key of each message that turns out to have been stored. */
+  constructor(summary, sent = () => {}) {
     this.id = summary.room;
+    this._whenSent = sent;
     this.messages = new Map(); // seq -> Message: those between `oldest` and `newest`, without a hole
     this.notes = new Map(); // offset -> event, placed behind the message `after`
     this.outbox = []; // {key, text, reply_to?, failed?, seq?}, first to send first
@@ -104,6 +106,7 @@ export class Room {
   }
 
   _sent(message) {
+    this._whenSent(message.key);
     this.outbox = this.outbox.filter((item) => item.key !== message.key);
   }
 
