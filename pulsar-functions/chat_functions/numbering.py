@@ -164,7 +164,7 @@ def read_number(answer: Sequence[str]) -> Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """One durable event to make visible. `changed_seq`: of the message that it changes."""
+    """One durable event to make visible. `changed_seq`: of the message that it edits or deletes."""
 
     room: RoomId
     actor: UserId

@@ -177,3 +177,28 @@ async def test_a_room_keeps_messages_as_long_as_it_says(talk: Talk) -> None:
     assert rows[before].text is None
     for left in (rows[seq].text, rows[seq].sender):
         assert 2 * 86_400 - 600 < left <= 2 * 86_400
+
+
+async def test_the_list_of_rooms_shows_the_last_message_as_it_is_now(talk: Talk) -> None:
+    """Edited or deleted, also when Redis has lost it meanwhile; a reaction does not take that back."""
+    await talk.say(talk.ada, "one")
+    seq = await talk.say(talk.grace, "two")
+    await talk.grace.call("message.edit", room=talk.room, seq=seq, text="three")
+    await talk.ada.call("reaction.add", room=talk.room, seq=seq, emoji="👍")
+
+    async def shown() -> Json:
+        rooms = {room["room"]: room for room in (await talk.lin.call("room.list"))["rooms"]}
+        last: Json = rooms[talk.room]["last_message"]
+        return last
+
+    async def lose() -> None:
+        async with redis.asyncio.Redis.from_url(talk.stack.redis.url) as memory:
+            await memory.delete(redis_keys.head(RoomId(talk.room)))
+
+    for step in (asyncio.sleep(0), lose()):
+        await step
+        assert ((await shown())["text"], "edited_at" in await shown()) == ("three", True)
+    await talk.grace.call("message.delete", room=talk.room, seq=seq)
+    for step in (asyncio.sleep(0), lose()):
+        await step
+        assert ((await shown())["text"], (await shown()).get("deleted")) == ("", True)

@@ -1,7 +1,7 @@
 -- COMMIT: the event is durable in the log; make it visible. Refuses another epoch or Redis run, and a hole.
 -- KEYS head, members, recent, key, interest, banned
 -- ARGV run_id, epoch, offset, seq, event JSON, length of recent, it is a message (1|''), actor,
---      seq of the message that it changes ('' none), then triples of what it changes of the room:
+--      seq of the message that it edits or deletes ('' none), then triples of what it changes of the room:
 --      create|facts '' JSON of head fields; enter user Membership JSON; change user JSON of fields;
 --      leave|ban|unban user ''
 -- Returns {'lost'} | {'gap'} | {'ok', gateway, token, ...}

@@ -1,0 +1,63 @@
+"""A room of as many members as there may be works like any other."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+import redis.asyncio
+
+from chat_functions.rows import WRITE_MEMBER
+from chat_functions.settings import Settings
+from chat_functions.tables import Tables, batch
+from pulsar_data import redis_keys
+from pulsar_data.errors import ErrorCode
+from pulsar_data.model import RoomId
+from tests.clients.device import devices, group
+from tests.clients.people import sign_up
+from tests.faults.functions import Functions
+from tests.running_stack import Stack
+
+pytestmark = [pytest.mark.stack, pytest.mark.anyio]
+FULL = Settings().member_limit
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Clients run on asyncio."""
+    return "asyncio"
+
+
+async def fill(stack: Stack, room: str, count: int) -> None:
+    """So many members more, as message-store would have written them."""
+    place = stack.cassandra
+    tables = Tables(Settings(cassandra=f"{place.host}:{place.port}", keyspace=place.keyspace))
+    await tables.connect([WRITE_MEMBER])
+    rows = [[uuid.UUID(room), uuid.uuid4(), "member", 0, 1, 1, 1] for _ in range(count)]
+    for start in range(0, count, 100):
+        together = batch([tables.bind(WRITE_MEMBER, row) for row in rows[start : start + 100]])
+        assert await tables.execute([together]) == [[]]
+
+
+async def test_a_full_room_works(stack: Stack) -> None:
+    """It is rebuilt whole, takes messages and nobody more, and tells only the reader what was read."""
+    functions = Functions(stack)
+    ada, grace, lin = await sign_up(stack.auth, 3)
+    async with devices((ada, stack.gateways[0]), (grace, stack.gateways[-1])) as (owner, member):
+        room = await group(owner, member)
+        await functions.until_idle()
+        await functions.close()
+        await fill(stack, room, FULL - 2)
+        async with redis.asyncio.Redis.from_url(stack.redis.url) as memory:
+            await memory.delete(redis_keys.head(RoomId(room)), redis_keys.members(RoomId(room)))
+        sent = await owner.call("message.send", room=room, text="hello")
+        assert (sent["seq"], sent["offset"]) == (1, 2)
+        assert await owner.refused("member.add", room=room, user=lin.user) == ErrorCode.ROOM_FULL
+        await member.call("message.read", room=room, seq=1)
+        await owner.call("message.send", room=room, text="goodbye")
+        await owner.push("the second message", lambda push: push.get("pub", {}).get("offset") == 3)
+        assert "message_read" not in owner.events(room)
+        summaries = {one["room"]: one for one in (await member.call("room.list"))["rooms"]}
+        assert (summaries[room]["members"], summaries[room]["read_seq"]) == (FULL, 1)
+        await member.call("room.leave", room=room)
+        await owner.call("member.add", room=room, user=lin.user)
