@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from tests.clients.waiting import until
 from tests.gateway.client import WAIT, Wire, session
+from tests.gateway.people import key
 from tests.running_stack import Stack
 
 from .people import PASSWORD, Tokens, erase, refresh, sign_up
@@ -132,6 +133,22 @@ async def _seconds_to_close(stack: Stack, auth: httpx.Client) -> float:
         log_out(auth, tokens)
         assert [await wire.closed() for wire in sockets[0]] == [FORCED] * len(stack.gateways)
         return time.monotonic() - begun
+
+
+async def test_what_an_erased_user_said_stays_as_that_of_a_deleted_one(stack: Stack, auth: httpx.Client) -> None:
+    ada, grace = sign_up(auth), sign_up(auth)
+    leaving, staying = ada.login(), grace.login()
+    async with session(stack.gateways[0], staying.access) as (wire, _):
+        async with session(stack.gateways[1], leaving.access) as (hers, _):
+            made = {"key": key(), "kind": "group", "name": "tests", "members": [grace.user_id]}
+            room = (await hers.rpc("room.create", made))["room"]
+            await hers.rpc("message.send", {"room": room, "key": key(), "text": "farewell"})
+            assert (await wire.rpc("user.find", {"username": ada.username}))["user_id"] == ada.user_id
+            vanish(auth, leaving)
+        (message,) = (await wire.rpc("message.list", {"room": room}))["messages"]
+        assert (message["sender"], message["text"]) == (ada.user_id, "farewell")
+        assert await wire.rpc("user.get", {"user": ada.user_id}) == {"user_id": ada.user_id, "deleted": True}
+        assert await wire.error(rpc={"method": "user.find", "data": {"username": ada.username}}) == 402
 
 
 async def test_what_was_revoked_stays_revoked_when_redis_loses_everything(
