@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pulsar
+from pulsar.schema import BytesSchema
 
 from chattifier.errors import StackError
+from chattifier.event_schema import EventSchema
 from pulsar_data import topics
 
 SUBSCRIPTION = "operators"
@@ -67,7 +69,8 @@ class Mailbox:
         topic = re.sub(r"-partition-\d+$", "", letter.source_topic)  # its key leads it to the same partition
         if not topic:
             raise StackError(f"Dead letter {letter.id} does not say where it came from, so it cannot be replayed.")
-        producer = self._client.create_producer(topic, batching_enabled=False)
+        schema = EventSchema() if topic == topics.EVENTS else BytesSchema()
+        producer = self._client.create_producer(topic, schema=schema, batching_enabled=False)
         producer.send(letter.payload, partition_key=letter.key)
         producer.close()
         self.drop(letter)

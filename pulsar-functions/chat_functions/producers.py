@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pulsar
+from pulsar.schema import BytesSchema, Schema
 
 from chat_functions.gathering import Gathering
 
@@ -39,10 +40,13 @@ class TopicProducer:
 
     FEW = 16
 
-    def __init__(self, client: pulsar.Client, topic: str, send_timeout: float = 10.0) -> None:
+    def __init__(
+        self, client: pulsar.Client, topic: str, send_timeout: float = 10.0, schema: Schema | None = None
+    ) -> None:
         self._client = client
         self._topic = topic
         self._send_timeout = send_timeout
+        self._schema = schema or BytesSchema()
         self._single: pulsar.Producer | None = None
         self._batched: pulsar.Producer | None = None
 
@@ -86,6 +90,7 @@ class TopicProducer:
             block_if_queue_full=False,
             max_pending_messages=10_000,
             send_timeout_millis=int(self._send_timeout * 1000),
+            schema=self._schema,
         )
 
     async def close(self) -> None:

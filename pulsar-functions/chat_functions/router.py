@@ -21,6 +21,7 @@ from chat_functions import work as stages
 from chat_functions.batching import CrashPoints, Inbox, Incoming, Parking, retrying
 from chat_functions.courier import Courier, Visible
 from chat_functions.dead_letters import DeadLetters
+from chat_functions.event_schema import EventSchema
 from chat_functions.look_ups import LookUps
 from chat_functions.numbering import (
     LIVE_GATEWAYS,
@@ -68,7 +69,7 @@ class ChatRouter:
         self._tasks = tasks
         self._redis = RedisLink(settings.redis_url, SCRIPTS)
         self._tables = Tables(settings)
-        self._events = TopicProducer(client, topics.EVENTS)
+        self._events = TopicProducer(client, topics.EVENTS, schema=EventSchema())
         self._parking: Parking[Work] = Parking(tasks, inbox.wake)
         self._rebuild = Rebuild(self._tables, self._redis, self._events)
         self._look_ups = LookUps(self._tables, settings)

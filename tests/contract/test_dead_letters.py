@@ -7,7 +7,9 @@ import uuid
 
 import pulsar
 import pytest
+from pulsar.schema import BytesSchema
 
+from chattifier.event_schema import EventSchema
 from pulsar_data import topics
 from tests.running_stack import Stack
 
@@ -27,7 +29,8 @@ def test_a_poison_message_is_buried_with_its_reason(stack: Stack, function: str)
     client = pulsar.Client(stack.pulsar.service_url, logger=pulsar.ConsoleLogger(pulsar.LoggerLevel.Error))
     try:
         letters = client.create_reader(topics.dead_letters(function), pulsar.MessageId.latest)
-        producer = client.create_producer(INPUTS[function])
+        schema = EventSchema() if INPUTS[function] == topics.EVENTS else BytesSchema()
+        producer = client.create_producer(INPUTS[function], schema=schema)
         producer.send(payload, partition_key=str(uuid.uuid4()))
         deadline = time.monotonic() + 30
         while True:
