@@ -140,7 +140,9 @@ class ChatClient:
         feed.caught_up()
 
     async def _pushed(self, push: Json, socket: Socket, tasks: asyncio.TaskGroup) -> None:
-        room = push.get("channel", "").removeprefix("room:")
+        kind, _, room = push.get("channel", "").partition(":")
+        if kind == "user":  # news, not messages
+            return
         if "pub" in push:
             self.feeds[room].pushed(push["pub"])
         elif "subscribe" in push:
