@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+import time
 import uuid
 
 import pytest
@@ -13,7 +15,7 @@ from chat_functions.tables import Tables, batch
 from pulsar_data import redis_keys
 from pulsar_data.errors import ErrorCode
 from pulsar_data.model import RoomId
-from tests.clients.device import devices, group
+from tests.clients.device import Device, devices, group
 from tests.clients.people import sign_up
 from tests.faults.functions import Functions
 from tests.running_stack import Stack
@@ -61,3 +63,37 @@ async def test_a_full_room_works(stack: Stack) -> None:
         assert (summaries[room]["members"], summaries[room]["read_seq"]) == (FULL, 1)
         await member.call("room.leave", room=room)
         await owner.call("member.add", room=room, user=lin.user)
+
+
+@pytest.mark.quiet
+async def test_a_message_costs_no_more_in_a_full_room(stack: Stack) -> None:
+    """By the medians of sends into a full room and a small one by turns. The members of the full one come in pages."""
+    functions = Functions(stack)
+    (ada,) = await sign_up(stack.auth, 1)
+    async with devices((ada, stack.gateways[0])) as (owner,):
+        full, small = await group(owner), await group(owner)
+        await functions.until_idle()
+        await functions.close()
+        await fill(stack, full, FULL - 1)
+        async with redis.asyncio.Redis.from_url(stack.redis.url) as memory:
+            await memory.delete(redis_keys.head(RoomId(full)), redis_keys.members(RoomId(full)))
+        times: dict[str, list[float]] = {full: [], small: []}
+        for number in range(61):
+            for room, taken in times.items():
+                began = time.monotonic()
+                await owner.call("message.send", room=room, text=f"message {number}")
+                taken.append(time.monotonic() - began)
+        in_full, in_small = (statistics.median(times[room]) for room in (full, small))
+        assert in_full < in_small * 1.5, f"{in_full * 1000:.1f} ms against {in_small * 1000:.1f} ms"
+        assert len(await everybody(owner, full)) == FULL
+
+
+async def everybody(device: Device, room: str) -> set[str]:
+    """All members, page by page."""
+    users: list[str] = []
+    while True:
+        after = {"after": users[-1]} if users else {}
+        page = await device.call("member.list", room=room, limit=1000, **after)
+        users += [member["user"] for member in page["members"]]
+        if not page["more"]:
+            return set(users)
