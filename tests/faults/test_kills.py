@@ -1,13 +1,18 @@
-"""kill -9 of function processes and a flushed Redis, ten times each under load: nothing lost, doubled or late."""
+"""kill -9 of function processes, a flushed and an older Redis, under load: nothing lost, doubled or late."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import signal
+from contextlib import suppress
 
 import pytest
 import redis.asyncio
+import redis.exceptions
 
+from tests.clients.waiting import until
 from tests.faults import scenario
 from tests.faults.conftest import Record
 from tests.faults.crowd import Crowd
@@ -58,3 +63,33 @@ async def test_a_flushed_redis_costs_nobody_anything(
     verdict = await scenario.run(stack, functions, chance, flushes, within=WITHIN_AFTER_FLUSH, again=True)
     record("FLUSHALL", TIMES, verdict)
     assert not verdict.findings, str(verdict)
+
+
+async def test_an_older_copy_of_redis_costs_nobody_anything(
+    stack: Stack, functions: Functions, chance: random.Random, record: Record
+) -> None:
+    """Redis dies and comes back with what it had some seconds ago: numbers that it gives are not given again."""
+    times = 3
+
+    async def comes_back_older(crowd: Crowd) -> None:
+        for _ in range(times):
+            await crowd.until_settled()
+            async with redis.asyncio.Redis.from_url(stack.redis.url) as memory:
+                await memory.save()
+            await asyncio.sleep(chance.uniform(2.0, 4.0))
+            (pid,) = stack.pids("redis")
+            os.kill(pid, signal.SIGKILL)
+            await until("Redis is back", lambda: _answers(stack), 30)
+        await crowd.until_settled()
+        await asyncio.sleep(2.0)
+
+    verdict = await scenario.run(stack, functions, chance, comes_back_older, within=None, again=True)
+    record("kill -9 redis, back with an older copy", times, verdict)
+    assert not verdict.findings, str(verdict)
+
+
+async def _answers(stack: Stack) -> bool:
+    with suppress(redis.exceptions.RedisError, OSError):
+        async with redis.asyncio.Redis.from_url(stack.redis.url) as memory:
+            return bool(await memory.dbsize()) and bool(await memory.ping())
+    return False
