@@ -105,6 +105,7 @@ export class Chat extends EventTarget {
     if (data.type === "typing") this._typing(room, data.actor);
     else room.apply(data, this.me);
     if (room.stale) this._missed(room);
+    if (data.type === "room_updated" && data.presence) this.loadPresence(room);
     this._tell();
   }
 

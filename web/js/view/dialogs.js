@@ -140,9 +140,12 @@ function settings(chat, room) {
   const name = h("input", { name: "name", maxlength: 200, value: room.name ?? "" });
   const topic = h("input", { name: "topic", maxlength: 1000, value: room.topic ?? "" });
   const presence = h("input", { name: "presence", type: "checkbox", checked: room.presence });
-  const save = () => chat.connection.change("room.update", {
-    room: room.id, presence: presence.checked, topic: topic.value.trim(), ...(name.value.trim() ? { name: name.value.trim() } : {}),
-  });
+  const save = async () => {
+    const wished = { name: name.value.trim() || room.name, topic: topic.value.trim(), presence: presence.checked };
+    const now = { name: room.name, topic: room.topic ?? "", presence: room.presence };
+    const changed = Object.fromEntries(Object.entries(wished).filter(([field, value]) => value !== undefined && value !== now[field]));
+    if (Object.keys(changed).length) await chat.connection.change("room.update", { room: room.id, ...changed });
+  };
   return form("Save", save, () => {}, field("Name", name), field("Topic", topic), field("Show who is here now", presence));
 }
 
