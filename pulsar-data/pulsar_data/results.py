@@ -1,4 +1,4 @@
-"""Results: the `data` of the answer to each RPC method. Tests hold what the parts answer against these."""
+"""Results: the `data` of the answer to each RPC method."""
 
 from __future__ import annotations
 
@@ -51,7 +51,10 @@ class RoomPage(Model):
 
 
 class MemberPage(Model):
-    """Members by user id. `more`: there are more behind the last one."""
+    """Members in the order of their ids (of Cassandra's `uuid`, which within one version is that of the text).
+
+    `more`: there are more behind the last one.
+    """
 
     members: Annotated[tuple[Member, ...], Field(strict=False)]
     more: bool

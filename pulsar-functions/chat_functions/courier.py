@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chat_functions import entrance, messages
+from chat_functions import entrance
 from chat_functions.batching import CrashPoints, Inbox, retrying
 from chat_functions.changes import entering, leaving
 from chat_functions.outbox import Items, Outbox, notice_json, publication_json
@@ -18,6 +18,7 @@ from pulsar_data.commands import CreateRoom, MarkRead, SendMessage
 from pulsar_data.deliveries import Item, Reply, UserNews
 from pulsar_data.errors import ErrorCode, RpcError
 from pulsar_data.events import MessageRead
+from pulsar_data.results import Changed, Sent
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class Courier:
 
     async def repeat(self, work: Work, offset: int, time: int) -> None:
         """Reply that it had happened already, by the event of that offset and time (ms), and ack."""
-        sent = messages.Sent(offset=offset, time=time, duplicate=True)
+        sent = Changed(offset=offset, time=time, duplicate=True)
         await self._answer(work, Reply(request=(work.sender or NOBODY).request, result=sent.to_dict()))
 
     async def show(self, work: Work) -> None:
@@ -109,9 +110,10 @@ class Courier:
         if isinstance(work.command, MarkRead):
             return Reply(request=request, result={})
         numbers = work.numbered
-        seq = numbers.seq if isinstance(work.command, SendMessage) else None
-        sent = messages.Sent(seq=seq, offset=numbers.offset, time=numbers.time, duplicate=numbers.duplicate)
-        return Reply(request=request, result=sent.to_dict())
+        changed = Changed(offset=numbers.offset, time=numbers.time, duplicate=numbers.duplicate)
+        if isinstance(work.command, SendMessage):
+            changed = Sent(**dict(changed), seq=numbers.seq)
+        return Reply(request=request, result=changed.to_dict())
 
     async def _summary(self, work: Work) -> Reply:
         request = (work.sender or NOBODY).request

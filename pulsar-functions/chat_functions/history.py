@@ -11,18 +11,9 @@ from chat_functions.readings import Reading, Readings
 from chat_functions.room_log import RoomLog
 from chat_functions.stored_messages import StoredMessages
 from pulsar_data.errors import ChatError, ErrorCode
-from pulsar_data.model import Model
 from pulsar_data.queries import ListMessages
-from pulsar_data.rooms import Head, Message
-
-
-class MessagePage(Model):
-    """Answer to message.list: by rising seq. `more`: there are more in the direction that was asked for."""
-
-    messages: tuple[Message, ...]
-    head: Head
-    more: bool
-
+from pulsar_data.results import MessagePage
+from pulsar_data.rooms import Message
 
 _Page = tuple[list[Message], bool]
 """By rising seq, and whether there are more."""

@@ -24,8 +24,9 @@ from pulsar_data.events import (
     RoomCreated,
     RoomEvent,
 )
-from pulsar_data.model import Model, RoomId, UserId
+from pulsar_data.model import RoomId, UserId
 from pulsar_data.queries import ListMembers
+from pulsar_data.results import MemberPage
 from pulsar_data.rooms import Member, Membership
 
 _COLUMNS = "user_id, role, joined_at, muted_until, read_seq, joined_seq"
@@ -34,13 +35,6 @@ READ_BEHIND = f"SELECT {_COLUMNS} FROM members_by_room WHERE room_id = ? AND use
 STATEMENTS = (READ_FIRST, READ_BEHIND)
 
 Members = dict[UserId, Member]
-
-
-class MemberPage(Model):
-    """Answer to member.list: in the order of Cassandra's `uuid`, which is that of their text within one version."""
-
-    members: tuple[Member, ...]
-    more: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from chat_functions.settings import Settings
 from pulsar_data.commands import EditMessage, SendMessage
 from pulsar_data.errors import ChatError, ErrorCode
 from pulsar_data.events import MessageDeleted, MessageEdited, MessageSent, ReactionAdded, ReactionRemoved, RoomEvent
-from pulsar_data.model import Model, UserId
+from pulsar_data.model import UserId
 from pulsar_data.rooms import Message
 
 
@@ -62,12 +62,3 @@ def _reacted(message: Message, event: ReactionAdded | ReactionRemoved) -> dict[s
     users = (*others, event.actor) if isinstance(event, ReactionAdded) else others
     rest = {emoji: by for emoji, by in message.reactions.items() if emoji != event.emoji}
     return {**rest, event.emoji: users} if users else rest
-
-
-class Sent(Model):
-    """Answer to what takes a number."""
-
-    seq: int | None = None
-    offset: int
-    time: int
-    duplicate: bool

@@ -21,21 +21,14 @@ from chat_functions.views import Views
 from pulsar_data import redis_keys
 from pulsar_data.deliveries import RoomOpened, SessionOpened
 from pulsar_data.errors import ChatError, ErrorCode
-from pulsar_data.model import Model
 from pulsar_data.queries import GetRoom, ListRooms, OpenRoom, OpenSession
+from pulsar_data.results import RoomPage
 from pulsar_data.rooms import RoomSummary
 
 SNAPSHOT = 200
 """Rooms of a snapshot; the others come by room.list."""
 LAST_MESSAGES = 2 * 1024 * 1024
 """Bytes of all last messages of a snapshot: with what is recovered they must fit into one Pulsar message of 5 MiB."""
-
-
-class RoomPage(Model):
-    """Answer to room.list."""
-
-    rooms: tuple[RoomSummary, ...]
-    more: bool
 
 
 class Sessions:

@@ -17,8 +17,9 @@ from chat_functions.search.words import Words, words_of
 from chat_functions.tables import Statement, Tables, TablesUnavailable
 from pulsar_data.errors import ChatError, ErrorCode
 from pulsar_data.events import MessageEdited, MessageSent
-from pulsar_data.model import Model, RoomId
+from pulsar_data.model import RoomId
 from pulsar_data.queries import SearchMessages
+from pulsar_data.results import Found
 from pulsar_data.rooms import Message
 
 _READ_TERM = "SELECT seq FROM message_terms WHERE room_id = ? AND term = ? AND bucket = ? AND seq >= ? AND seq <= ?"
@@ -30,13 +31,6 @@ FRESH = 10_000
 """ms: what was written or edited so lately is looked at whether the index has it or not."""
 CHUNK = 100
 """Messages read at once."""
-
-
-class Found(Model):
-    """Answer to message.search: by falling seq. `more`: there are older ones."""
-
-    messages: tuple[Message, ...]
-    more: bool
 
 
 class Search:
