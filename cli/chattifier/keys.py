@@ -1,28 +1,51 @@
-"""The key that signs access tokens on a local stack: made once, its public half published to the gateways."""
+"""The keys of a local stack, of access tokens and of services: made once, their public halves given to the gateways."""
 
 from __future__ import annotations
 
 import json
 import os
+import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
+import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwt.algorithms import OKPAlgorithm
 
+from chattifier.errors import StackError
 from chattifier.layout import Layout
+from pulsar_data.tokens import ServiceClaims
+
+ISSUER: Final = "chattifier"
+"""Issuer and audience of all tokens of a local stack."""
 
 
 def ensure(layout: Layout) -> None:
-    """Make a signing key unless there is one, and write the public keys of all there are."""
-    layout.signing_keys.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not list(layout.signing_keys.glob("*.pem")):
-        _make(layout.signing_keys / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.pem")
-    public = [_public(path) for path in sorted(layout.signing_keys.glob("*.pem"))]
-    new = layout.jwks.with_suffix(".new")
+    """Make the signing keys unless they are there, and write the public keys of all there are."""
+    _ensure(layout.signing_keys, layout.jwks)
+    _ensure(layout.service_keys, layout.service_jwks)
+
+
+def _ensure(folder: Path, jwks: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not list(folder.glob("*.pem")):
+        _make(folder / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.pem")
+    public = [_public(path) for path in sorted(folder.glob("*.pem"))]
+    new = jwks.with_suffix(".new")
     new.write_text(json.dumps({"keys": public}, indent=2))
-    new.replace(layout.jwks)
+    new.replace(jwks)
+
+
+def service_token(folder: Path, name: str, seconds: int) -> str:
+    """A token with which a server may call every method. Raises StackError if there is no key that signs it."""
+    keys = sorted(folder.glob("*.pem"))
+    if not keys:
+        raise StackError(f"There is no key of services in {folder}: `chattifier up` makes one.")
+    now = int(time.time())
+    claims = ServiceClaims(iss=ISSUER, aud=ISSUER, sub=name, scope="service", iat=now, exp=now + seconds)
+    return jwt.encode(claims.to_dict(), keys[-1].read_text(), algorithm="EdDSA", headers={"kid": keys[-1].stem})
 
 
 def _make(path: Path) -> None:

@@ -47,6 +47,16 @@ class Layout:
         """The public keys, as a JWKS."""
         return self.root / "keys" / "jwks.json"
 
+    @property
+    def service_keys(self) -> Path:
+        """The folder of private keys that sign service tokens, `<kid>.pem`."""
+        return self.root / "keys" / "service"
+
+    @property
+    def service_jwks(self) -> Path:
+        """Their public keys, as a JWKS."""
+        return self.root / "keys" / "service-jwks.json"
+
     def part(self, name: str) -> Path:
         """The folder of a part's configuration and data."""
         return self.root / name

@@ -20,6 +20,7 @@ COMMANDS = {
     "user": "user",
     "schema": "schema",
     "search": "search",
+    "service-token": "service_token",
 }
 """The module below `chattifier.commands` in which a subcommand is, as a function of its name."""
 

@@ -64,6 +64,16 @@ class OpenRoom(_Query):
     position: Position | None = None
 
 
+class ReadPresence(_Query):
+    """Who of a room's members is connected. Answer: {presence: {client: {user, client}}}, {} where nobody is.
+
+    Error 108 for a room that does not show presence, or that is too large to.
+    """
+
+    type: Literal["read_presence"] = "read_presence"
+    room: Room
+
+
 class ListRooms(_Query):
     """Answer: {rooms: [RoomSummary], more}, by room id, behind `after`."""
 
@@ -143,7 +153,7 @@ class ReadHistory(_Query):
 
 
 Query = (
-    OpenSession | CheckSession | OpenRoom | ListRooms | GetRoom | ListMembers
+    OpenSession | CheckSession | OpenRoom | ReadPresence | ListRooms | GetRoom | ListMembers
     | ListMessages | SearchMessages | ReadHistory
     | GetUser | FindUser
 )  # fmt: skip

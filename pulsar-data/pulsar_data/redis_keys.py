@@ -11,7 +11,8 @@
 | `user:<U>:rooms` | hash | archive, router, store | room id -> 1, plus the seeding lease |
 | `user:<U>:gateways` | hash | archive, gateways | gateway id -> token |
 | `gateways` | sorted set | gateways | gateway id by heartbeat, ms |
-| `presence:<U>` | hash | gateways | connected devices |
+| `presence:<U>` | hash | gateways | connected devices: client -> gateway id, which counts while that has a heartbeat |
+| `presence:<gateway id>` | hash | gateways | user -> its rooms that show presence: whom to miss if the gateway dies |
 | `token-version:<U>` | hash | archive | token version, live sessions, profile; deleted by user-auth at each change |
 | `limit:*` | string | user-auth, router | rate limits |
 """
@@ -61,6 +62,16 @@ def user_rooms(user: UserId) -> str:
 def user_gateways(user: UserId) -> str:
     """Where a user is connected."""
     return f"user:{user}:gateways"
+
+
+def presence(user: UserId) -> str:
+    """Devices with which a user is connected."""
+    return f"presence:{user}"
+
+
+def gateway_presence(gateway: str) -> str:
+    """Users who are connected to a gateway."""
+    return f"presence:{gateway}"
 
 
 def token_version(user: UserId) -> str:

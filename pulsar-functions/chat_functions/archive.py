@@ -17,6 +17,7 @@ from chat_functions.members import MemberLists
 from chat_functions.numbering import SCRIPTS
 from chat_functions.outbox import Outbox
 from chat_functions.people import People
+from chat_functions.presence import Presence
 from chat_functions.producers import TopicProducer
 from chat_functions.readings import Readings
 from chat_functions.recovery import Recovery
@@ -36,6 +37,7 @@ from pulsar_data.errors import ChatError, ErrorCode, RpcError
 from pulsar_data.model import Model
 from pulsar_data.queries import (
     QUERY,
+    CheckSession,
     FindUser,
     GetRoom,
     GetUser,
@@ -46,6 +48,7 @@ from pulsar_data.queries import (
     OpenSession,
     Query,
     ReadHistory,
+    ReadPresence,
     SearchMessages,
 )
 
@@ -78,6 +81,7 @@ class Archive:
         self._members = MemberLists(redis, self._tables, rooms)
         self._people = People(self._tables)
         self._search = Search(self._tables, rooms, self._history) if settings.search else None
+        self._presence = Presence(redis, users, views, settings)
         self._graves = DeadLetters(TopicProducer(client, dead_letters.topic("archive")), inbox)
         self._places = asyncio.Semaphore(AT_ONCE)
 
@@ -127,10 +131,15 @@ class Archive:
         match query:
             case OpenSession():
                 return await self._sessions.open(query)
+            case CheckSession():
+                await self._sessions.check(query)
+                return Reply(request=query.request, result={})
             case OpenRoom():
                 return await self._sessions.open_room(query)
             case ReadHistory():
                 return await self._room_history.read(query)
+            case ReadPresence():
+                return Reply(request=query.request, result={"presence": await self._presence.read(query)})
             case _:
                 result = await self._read(query)
                 return Reply(request=query.request, result=result.to_dict())

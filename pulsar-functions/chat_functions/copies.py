@@ -7,10 +7,12 @@ never holds what was revoked before it was read. A copy filled under another run
 
 from __future__ import annotations
 
+import logging
 import secrets
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from redis.asyncio.client import Pipeline
 
@@ -20,11 +22,21 @@ from chat_functions.tables import Tables
 from pulsar_data import redis_keys
 from pulsar_data.model import RoomId, UserId
 from pulsar_data.rooms import Profile
+from pulsar_data.tokens import ExternalUser
+
+log = logging.getLogger(__name__)
 
 READ_PROFILE = "SELECT username, display_name, token_version, state FROM users_by_id WHERE user_id = ?"
 READ_SESSIONS = "SELECT session_id, token_version FROM sessions_by_user WHERE user_id = ?"
 READ_INBOX = "SELECT room_id, role FROM rooms_by_user WHERE user_id = ?"
-STATEMENTS = (READ_PROFILE, READ_SESSIONS, READ_INBOX)
+WRITE_EXTERNAL = (
+    "INSERT INTO users_by_id (user_id, username, display_name, token_version, created_at, state)"
+    " VALUES (?, ?, ?, 1, ?, 'active') USING TIMESTAMP 1000"
+)
+"""A user whom an external issuer vouches for. By the rule of that table its write time is its version's: so it neither
+overwrites a later change nor brings back who was erased, however often and from wherever it is written."""
+WRITE_NAME = "INSERT INTO usernames (username, user_id) VALUES (?, ?) USING TIMESTAMP 1000"
+STATEMENTS = (READ_PROFILE, READ_SESSIONS, READ_INBOX, WRITE_EXTERNAL, WRITE_NAME)
 
 _LEASE_TTL = 10_000
 _COPY_TTL = 24 * 3600 * 1000
@@ -64,6 +76,26 @@ class Copies:
         await self._redis.execute(lambda pipe, _: pipe.delete(redis_keys.token_version(user)))
         account = await self._account(user)
         return account if account is not None and account.allows(session, version) else None
+
+    async def external(self, user: UserId, vouched: ExternalUser, issued: int) -> Account | None:
+        """The account of an external issuer's user, made if it is not there; None if it is erased, or was revoked.
+
+        `issued`: when the token was, in ms. Revoking such a user sets its version to the time of that.
+        """
+        account = await self._account(user)
+        if account is None:
+            await self._introduce(user, vouched)
+            await self._redis.execute(lambda pipe, _: pipe.delete(redis_keys.token_version(user)))
+            account = await self._account(user)
+        return account if account is not None and issued >= account.version else None
+
+    async def _introduce(self, user: UserId, vouched: ExternalUser) -> None:
+        """Twice is as good as once."""
+        user_id, username = uuid.UUID(user), external_username(user)
+        created = datetime.now(UTC)
+        await self._tables.read(WRITE_NAME, [username, user_id])
+        await self._tables.read(WRITE_EXTERNAL, [user_id, username, vouched.name or "", created])
+        log.info("external_user_made %s", user)
 
     async def _account(self, user: UserId) -> Account | None:
         fields = await self._copy(redis_keys.token_version(user), lambda: self._read_account(user), keep=False)
@@ -111,6 +143,11 @@ class Copies:
     async def _read_inbox(self, user: UserId) -> Fields:
         rows = await self._tables.read(READ_INBOX, [uuid.UUID(user)])
         return {str(room): "1" for room, role in rows if role is not None}
+
+
+def external_username(user: UserId) -> str:
+    """The name by which others find such a user. Nobody can have taken it: user-auth allows no colon in a name."""
+    return f"ext:{user.replace('-', '')[:28]}"
 
 
 def _queue_lease(pipe: Pipeline, run_id: str, key: str, lease: str, *, keep: bool) -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from redis.asyncio.client import Pipeline
 
-from chat_functions.copies import Copies
+from chat_functions.copies import Account, Copies
 from chat_functions.numbering import RAISE_TOKEN
 from chat_functions.readings import Readings
 from chat_functions.recovery import Recovery
@@ -21,7 +21,7 @@ from chat_functions.views import Views
 from pulsar_data import redis_keys
 from pulsar_data.deliveries import RoomOpened, SessionOpened
 from pulsar_data.errors import ChatError, ErrorCode
-from pulsar_data.queries import GetRoom, ListRooms, OpenRoom, OpenSession
+from pulsar_data.queries import CheckSession, GetRoom, ListRooms, OpenRoom, OpenSession
 from pulsar_data.results import RoomPage
 from pulsar_data.rooms import RoomSummary
 
@@ -43,9 +43,7 @@ class Sessions:
 
     async def open(self, query: OpenSession) -> SessionOpened:
         """The snapshot. ChatError 101 if the token's session was revoked or its version is old."""
-        account = await self._copies.account(query.user, query.session, query.version)
-        if account is None:
-            raise ChatError(ErrorCode.UNAUTHORIZED, "the session was revoked")
+        account = await self.check(query)
         if not query.rooms:
             return SessionOpened(request=query.request, user=account.profile)
         await self._redis.execute(lambda pipe, _: _raise_token(pipe, query))
@@ -54,6 +52,16 @@ class Sessions:
         views = await self._views.read(inbox[:SNAPSHOT], query.user, query.deadline, query.positions, interest)
         opened = await self._recovery.rooms(_light(views), query.positions, query.deadline)
         return SessionOpened(request=query.request, user=account.profile, rooms=opened, more=len(inbox) > SNAPSHOT)
+
+    async def check(self, query: OpenSession | CheckSession) -> Account:
+        """Whose token it is. ChatError 101 if it does not count any more."""
+        if query.external is not None:
+            account = await self._copies.external(query.user, query.external, query.version)
+        else:
+            account = await self._copies.account(query.user, query.session, query.version)
+        if account is None:
+            raise ChatError(ErrorCode.UNAUTHORIZED, "the session was revoked")
+        return account
 
     async def open_room(self, query: OpenRoom) -> RoomOpened:
         """One room. ChatError 103 for anybody but a member, whether the room exists or not."""

@@ -39,6 +39,8 @@ class Settings(BaseModel):
     """How many rooms that no table knows a user may ask for; each costs a marker in the log."""
     gateway_age: int = 10_000
     """A gateway without a heartbeat for so long gets nothing."""
+    presence_members: int = 1000
+    """Members of a room that can still show who is there: each of them is asked about."""
     recover_bytes: int = 1024 * 1024
     """The most a session opening recovers, and a page of a room's history holds."""
     recover_events: int = 5000

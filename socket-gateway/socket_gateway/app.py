@@ -1,10 +1,10 @@
-"""The HTTP side: the socket's endpoint and two probes. A thin adapter: what sockets do is in `connection`."""
+"""The HTTP side: the socket's endpoint, the server API, two probes. A thin adapter around `connection` and others."""
 
 from __future__ import annotations
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
@@ -37,8 +37,12 @@ def create_app(gateway: Gateway) -> Starlette:
         ready = all(health.values())
         return JSONResponse({"ready": ready, **health}, status_code=200 if ready else 503)
 
+    async def rpc(request: Request) -> Response:
+        return await gateway.server_api.handle(request)
+
     return Starlette(
         routes=[
+            Route("/api/rpc", rpc, methods=["POST"]),
             WebSocketRoute("/connection/websocket", connection),
             Route("/healthz", healthz),
             Route("/readyz", readyz),

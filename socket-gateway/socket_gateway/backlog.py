@@ -10,17 +10,20 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pulsar_data.deliveries import RoomEntered
+from pulsar_data.deliveries import RoomEntered, RoomLeft
 from pulsar_data.model import RoomId, UserId
+
+Move = RoomEntered | RoomLeft
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A publication: its number, and the push as a ready-made frame."""
+    """A publication: its number, and its ready-made frame. `presence`: whether the room shows it from here on."""
 
     epoch: int
     offset: int
     frame: bytes
+    presence: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class Backlog:
         self._openings: dict[int, _Opening] = {}
         self._log: deque[tuple[int, RoomId | UserId]] = deque()
         self._rooms: dict[RoomId | UserId, deque[Kept]] = {}
-        self._entered: dict[RoomId | UserId, deque[RoomEntered]] = {}
+        self._moves: dict[RoomId | UserId, deque[Move]] = {}
 
     @property
     def token(self) -> int:
@@ -81,19 +84,19 @@ class Backlog:
             self._rooms.setdefault(room, deque()).append(kept)
             self._note(room)
 
-    def keep_entered(self, entered: RoomEntered) -> None:
-        """A user has entered a room."""
+    def keep_move(self, move: Move) -> None:
+        """A user has entered or left a room."""
         if self._openings:
-            self._entered.setdefault(entered.user, deque()).append(entered)
-            self._note(entered.user)
+            self._moves.setdefault(move.user, deque()).append(move)
+            self._note(move.user)
 
     def since(self, room: RoomId, epoch: int, offset: int) -> list[Kept]:
         """Publications of a room behind a position, in the order they came; of the same or a later epoch."""
         return [k for k in self._rooms.get(room, ()) if k.epoch > epoch or (k.epoch == epoch and k.offset > offset)]
 
-    def entered(self, user: UserId) -> list[RoomEntered]:
-        """Rooms that a user has entered meanwhile."""
-        return list(self._entered.get(user, ()))
+    def moves(self, user: UserId) -> list[Move]:
+        """Rooms that a user has entered or left meanwhile, in order."""
+        return list(self._moves.get(user, ()))
 
     def _note(self, key: RoomId | UserId) -> None:
         self._position += 1
@@ -108,7 +111,7 @@ class Backlog:
             self._drop(self._log.popleft()[1])
 
     def _drop(self, key: RoomId | UserId) -> None:
-        for kept in (self._rooms, self._entered):
+        for kept in (self._rooms, self._moves):
             items = kept.get(key)
             if items is not None:
                 items.popleft()

@@ -1,4 +1,4 @@
-"""Pulsar: commands and queries out, this gateway's deliveries and everybody's revocations in.
+"""Pulsar: commands, queries and signals out; this gateway's deliveries, everybody's revocations and signals in.
 
 The client library reconnects by itself, for as long as it takes. Its callbacks come in its own threads; nothing but
 `call_soon_threadsafe` is done there.
@@ -18,6 +18,7 @@ import structlog
 from pulsar_data import topics
 from pulsar_data.commands import Command
 from pulsar_data.queries import Query
+from pulsar_data.signals import Signal, Typing
 from socket_gateway.inbox import Inbox
 from socket_gateway.settings import Settings
 
@@ -28,6 +29,8 @@ PENDING: Final = 10_000
 """Messages on their way to the broker, per producer; one more is refused at once (error 100, temporary)."""
 RETRY: Final = 1.0
 """Seconds between attempts to reach Pulsar at start."""
+SIGNAL_TIMEOUT: Final = 1.0
+"""Seconds after which a signal is worth nothing."""
 OnData = Callable[[bytes], None]
 
 
@@ -38,17 +41,22 @@ class _Links:
     queries: pulsar.Producer
     deliveries: pulsar.Consumer
     sessions: pulsar.Reader
+    signals: pulsar.Producer
+    heard: pulsar.Consumer
     inboxes: tuple[Inbox, ...]
 
 
 class Broker:
-    """`on_delivery` and `on_session` get payloads in the loop's thread, in the order of their topics."""
+    """`on_delivery`, `on_session` and `on_signal` get payloads in the loop's thread, in the order of their topics."""
 
-    def __init__(self, settings: Settings, gateway_id: str, on_delivery: OnData, on_session: OnData) -> None:
+    def __init__(
+        self, settings: Settings, gateway_id: str, on_delivery: OnData, on_session: OnData, on_signal: OnData
+    ) -> None:
         self._settings = settings
         self._id = gateway_id
         self._on_delivery = on_delivery
         self._on_session = on_session
+        self._on_signal = on_signal
         self._links: _Links | None = None
 
     @property
@@ -56,7 +64,8 @@ class Broker:
         """Whether everything is connected just now."""
         links = self._links
         return links is not None and all(
-            part.is_connected() for part in (links.commands, links.queries, links.deliveries, links.sessions)
+            part.is_connected()
+            for part in (links.commands, links.queries, links.deliveries, links.sessions, links.signals, links.heard)
         )
 
     async def start(self) -> None:
@@ -92,6 +101,7 @@ class Broker:
         limits = self._settings.limits
         sessions = Inbox(loop, self._on_session, lambda message: None)
         deliveries = Inbox(loop, self._on_delivery, self._acknowledge)
+        signals = Inbox(loop, self._on_signal, lambda message: None)
         return _Links(
             client=client,
             commands=_producer(client, topics.COMMANDS, limits.command),
@@ -104,7 +114,14 @@ class Broker:
                 initial_position=pulsar.InitialPosition.Earliest,
                 message_listener=deliveries.listener,
             ),
-            inboxes=(sessions, deliveries),
+            signals=_producer(client, topics.SIGNALS, SIGNAL_TIMEOUT),
+            heard=client.subscribe(
+                topics.SIGNALS,
+                self._id,  # a subscription of its own: every gateway hears every signal
+                consumer_type=pulsar.ConsumerType.Exclusive,
+                message_listener=signals.listener,
+            ),
+            inboxes=(sessions, deliveries, signals),
         )
 
     def _acknowledge(self, last: pulsar.Message) -> None:
@@ -119,6 +136,11 @@ class Broker:
     def query(self, query: Query, failed: Callable[[], None]) -> None:
         """As `command`."""
         self._send(lambda links: links.queries, query.to_json(), query.user, failed)
+
+    def signal(self, signal: Signal) -> None:
+        """Publish at once, as far as the broker takes it: nobody learns if it does not."""
+        key = signal.room if isinstance(signal, Typing) else signal.user
+        self._send(lambda links: links.signals, signal.to_json(), key, _nobody)
 
     def _send(
         self, choose: Callable[[_Links], pulsar.Producer], payload: bytes, key: str, failed: Callable[[], None]
@@ -141,6 +163,10 @@ class Broker:
             for inbox in links.inboxes:
                 inbox.close()
             await asyncio.to_thread(_detach, links)
+
+
+def _nobody() -> None:
+    """A signal was lost."""
 
 
 def _producer(client: pulsar.Client, topic: str, timeout: float) -> pulsar.Producer:

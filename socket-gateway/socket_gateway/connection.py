@@ -7,13 +7,16 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
-from pulsar_data.deliveries import RoomEntered
+from pulsar_data import commands as change
+from pulsar_data.deliveries import OpenedRoom, Reply, RoomEntered, RoomLeft
 from pulsar_data.errors import Disconnect, ErrorCode, RpcError
 from pulsar_data.model import RoomId, UserId
-from pulsar_data.tokens import AccessClaims
-from socket_gateway import commands, protocol
+from pulsar_data.queries import Query
+from socket_gateway import commands, protocol, pushes
 from socket_gateway.opening import Opening
 from socket_gateway.protocol import BadFrameError, Command, ConnectRequest, Pong, Refused
+from socket_gateway.requests import Answer, OnAnswer
+from socket_gateway.tokens import Identity
 from socket_gateway.wire import Writer, text_frame
 
 if TYPE_CHECKING:
@@ -45,6 +48,7 @@ class Connection:
         "_timer",
         "_writer",
         "asked",
+        "checking",
         "client",
         "follows",
         "gateway",
@@ -52,6 +56,7 @@ class Connection:
         "session",
         "state",
         "subscribing",
+        "typed",
         "user",
     )
 
@@ -63,7 +68,12 @@ class Connection:
         self.session = ""
         self.follows = True
         """Whether it joins rooms that its user enters."""
-        self.rooms: set[RoomId] = set()
+        self.checking: str | None = None
+        """The session of a new token that is being checked."""
+        self.rooms: dict[RoomId, int] = {}
+        """Rooms it is in, and the offset at which it joined each."""
+        self.typed: dict[RoomId, float] = {}
+        """When it last said that its user types, by room."""
         self.subscribing: dict[RoomId, Callable[[], None]] = {}
         """Rooms on their way in, and how to give that up."""
         self.asked: set[int] = set()
@@ -121,15 +131,28 @@ class Connection:
             case _:
                 self.close(Disconnect.BAD_REQUEST)
 
-    def authenticated(self, claims: AccessClaims, *, follows: bool) -> None:
+    @property
+    def sessions(self) -> tuple[str, ...]:
+        """See hub.Member."""
+        return (self.session,) if self.checking is None else (self.session, self.checking)
+
+    def authenticated(self, identity: Identity, *, follows: bool) -> None:
         """The token is good: from here on revocations reach this connection."""
-        self.user, self.session, self.follows = claims.sub, claims.sid, follows
+        self.user, self.follows = identity.user, follows
+        self.renewed(identity)
         self.gateway.hub.add(self)
-        self._expiry = self.gateway.later(claims.exp - self.gateway.time(), self.close, Disconnect.EXPIRED)
+
+    def renewed(self, identity: Identity) -> None:
+        """Its token is this one now: the socket ends when it does."""
+        self.session = identity.session
+        if self._expiry is not None:
+            self._expiry.cancel()
+        self._expiry = self.gateway.later(identity.expires - self.gateway.time(), self.close, Disconnect.EXPIRED)
 
     def opened(self) -> None:
-        """The connect reply has been written."""
+        """The connect is about to be answered."""
         self.state = State.OPEN
+        self.gateway.presence.came(self)
         self._timer.cancel()
         self._timer = self.gateway.later(self.gateway.limits.ping, self._ping)
 
@@ -167,15 +190,38 @@ class Connection:
         elif unsent > self.gateway.limits.unsent + self._extra:
             self.close(Disconnect.SLOW)
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that the client has not taken yet."""
+        return self._writer.unsent
+
+    def hint(self, frame: bytes) -> None:
+        """See hub.Member: what is worth nothing a moment later is the first to go."""
+        if self.unsent <= self.gateway.limits.unsent // 2:
+            self.push(frame)
+
+    def join(self, opened: OpenedRoom | RoomEntered) -> list[bytes] | None:
+        """Be in a room from that position on; see hub.join."""
+        room, summary = opened.summary.room, opened.summary
+        frames = self.gateway.hub.join(
+            self, room, opened.epoch, opened.offset, presence=summary.presence or False
+        )  # fmt: skip
+        if frames is not None:
+            self.rooms[room] = opened.offset
+        return frames
+
     def enter(self, entered: RoomEntered) -> bool:
         """See hub.Member."""
-        if self.state is not State.OPEN or not self.follows or entered.room in self.rooms:
+        if self.state is not State.OPEN or entered.room in self.rooms:
             return False
-        frames = self.gateway.hub.join(self, entered.room, entered.epoch, entered.offset)
+        self.push(pushes.entered(entered))
+        if not self.follows:
+            return False
+        frames = self.join(entered)
         if frames is None:
             self.close(Disconnect.INSUFFICIENT_STATE)
             return False
-        self.rooms.add(entered.room)
+        self.gateway.presence.entered(self, entered.room)
         channel = protocol.room_channel(entered.room)
         summary = entered.summary.to_dict()
         self.push(text_frame(protocol.subscribe_push(channel, entered.epoch, entered.offset, summary)))
@@ -183,15 +229,38 @@ class Connection:
             self.push(frame)
         return True
 
+    def leave(self, left: RoomLeft) -> None:
+        """See hub.Member. It may have come back before this was heard: then it joined behind it."""
+        if self.state is not State.OPEN or self.rooms.get(left.room, 0) >= left.offset:
+            return
+        self.push(pushes.left(left))
+        if left.room in self.rooms:
+            self.gateway.presence.left(self, left.room)
+            self.quit(left.room)
+            self.push(
+                text_frame(
+                    protocol.unsubscribe_push(protocol.room_channel(left.room), pushes.UNSUBSCRIBED, "not a member")
+                )
+            )
+
+    def quit(self, room: RoomId) -> None:
+        """Be in a room no longer."""
+        del self.rooms[room]
+        self.typed.pop(room, None)
+        self.gateway.hub.leave(self, room)
+
     def close(self, reason: Disconnect) -> None:
         """End it: everything is released now, the close frame goes out behind what is written."""
         if self.state is State.CLOSED:
             return
-        self._end()
+        self._end(absent=reason is Disconnect.NO_PONG)
         self._writer.end(reason.code, reason.reason, self.gateway.limits.linger)
         self.gateway.closed(self, reason)
 
-    def _end(self) -> None:
+    def _end(self, *, absent: bool = False) -> None:
+        """`absent`: it has not been there for a while already."""
+        if self.state is State.OPEN:
+            self.gateway.presence.went(self, 0.0 if absent else self.gateway.limits.absence)
         self.state = State.CLOSED
         self._timer.cancel()
         self._release()
@@ -206,7 +275,7 @@ class Connection:
         for give_up in list(self.subscribing.values()):
             give_up()
         if self.user:
-            rooms, self.rooms = self.rooms, set()
+            rooms, self.rooms = self.rooms, {}
             self.gateway.hub.remove(self, rooms)
 
     def _ping(self) -> None:
@@ -229,6 +298,29 @@ class Connection:
     def too_many(self) -> bool:
         """Whether it has as many unanswered requests as it may."""
         return len(self.asked) >= self.gateway.limits.inflight
+
+    def ask(self, message: change.Command | Query, asked: int, answered: OnAnswer) -> None:
+        """Publish a question of this client; `answered` gets what comes, unless the connection ends before."""
+
+        def answer(got: Answer) -> None:
+            self.asked.discard(asked)
+            answered(got)
+
+        self.asked.add(asked)
+        self.gateway.expect(message, asked, answer)
+        self.gateway.publish(message, asked)
+
+    def question(self, query: Callable[..., Query], answered: OnAnswer, **fields: Any) -> None:
+        """Ask archive something for this connection's user."""
+        gateway = self.gateway
+        asked = gateway.requests.number()
+        common = {"gateway": gateway.id, "request": asked, "user": self.user, "deadline": gateway.deadline()}
+        self.ask(query(**common, **fields), asked, answered)
+
+    def refused(self, number: int, answer: Answer) -> None:
+        """Answer a command with the error that has come."""
+        error = answer.error if isinstance(answer, Reply) else None
+        self.refuse(number, error or RpcError.of(ErrorCode.INTERNAL))
 
     def internal(self, number: int) -> None:
         """Answer a command with error 100, temporary."""

@@ -12,23 +12,36 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
+from pulsar_data.accounts import ACCOUNT_EVENT
 from pulsar_data.commands import Command
 from pulsar_data.deliveries import Delivery, Item, Publication, RoomEntered, RoomLeft, RoomNotice, UserNews
 from pulsar_data.errors import Disconnect, ErrorCode
+from pulsar_data.news import ProfileChanged
 from pulsar_data.queries import Query
+from pulsar_data.signals import SIGNAL, PresenceChanged, Signal, Typing
 from pulsar_data.tokens import SessionsRevoked
+from socket_gateway import protocol, pushes
 from socket_gateway.backlog import Backlog
 from socket_gateway.broker import Broker
 from socket_gateway.connection import Connection
 from socket_gateway.interest import Interest
-from socket_gateway.pushes import kept
+from socket_gateway.issuers import Issuer
+from socket_gateway.keys import KeyFile
+from socket_gateway.presence import Presence
 from socket_gateway.registry import Registry
 from socket_gateway.requests import OnAnswer, Requests
+from socket_gateway.server_api import ServerApi
 from socket_gateway.settings import Settings
-from socket_gateway.tokens import KeyFile, Tokens
+from socket_gateway.tokens import ServiceTokens, Tokens
 from socket_gateway.wire import Writer
 
 log = structlog.get_logger()
+
+
+def _service_tokens(settings: Settings) -> ServiceTokens | None:
+    if settings.service_jwks_file is None:
+        return None
+    return ServiceTokens(KeyFile(settings.service_jwks_file), issuer=settings.issuer, audience=settings.audience)
 
 
 class Gateway:
@@ -42,11 +55,14 @@ class Gateway:
         self.backlog = Backlog(self.limits.backlog)
         self.interest = Interest(self.backlog, self._rejoin)
         self.hub = self.interest.hub
-        self.tokens = Tokens(KeyFile(settings.jwks_file), issuer=settings.issuer, audience=settings.audience)
-        self._broker = Broker(settings, self.id, self._deliver, self._revoke)
-        self._registry = Registry(
-            settings.redis_url, self.id, self.interest, beat=self.limits.heartbeat, sweep=self.limits.sweep
+        self._issuers = [Issuer(setting) for setting in settings.external_issuers]
+        self.tokens = Tokens(
+            KeyFile(settings.jwks_file), issuer=settings.issuer, audience=settings.audience, external=self._issuers
         )
+        self._broker = Broker(settings, self.id, self._deliver, self._account, self._signalled)
+        self.presence = Presence(self.id, self.hub, self.later, self.signal)
+        self._registry = Registry(settings.redis_url, self.id, self.interest, self.presence, self.limits)
+        self.server_api = ServerApi(self, _service_tokens(settings))
         self._connections: set[Connection] = set()
         self.draining = False
 
@@ -55,7 +71,10 @@ class Gateway:
         log.info("gateway_starting", gateway=self.id)
         await self._broker.start()
         log.info("gateway_subscribed", gateway=self.id)
-        await self._registry.run()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._registry.run())
+            for issuer in self._issuers:
+                tasks.create_task(issuer.keys.run())
 
     @property
     def health(self) -> dict[str, bool]:
@@ -115,6 +134,24 @@ class Gateway:
         else:
             self._broker.command(message, failed)
 
+    def signal(self, signal: Signal) -> None:
+        """Tell all gateways, this one too, as far as the broker takes it."""
+        self._broker.signal(signal)
+
+    def _signalled(self, payload: bytes) -> None:
+        try:
+            signal = SIGNAL.validate_json(payload)
+        except ValidationError as error:
+            log.error("signal_unreadable", errors=error.error_count())
+            return
+        match signal:
+            case Typing():
+                if signal.room in self.hub.rooms():
+                    self.hub.hint(signal.room, pushes.typing(signal), but=signal.user)
+            case PresenceChanged():
+                for room in self.hub.shows_presence(signal.rooms):
+                    self.hub.hint(room, pushes.presence(protocol.room_channel(room), signal))
+
     def _deliver(self, payload: bytes) -> None:
         try:
             delivery = Delivery.from_json(payload)
@@ -129,11 +166,15 @@ class Gateway:
         try:
             match item:
                 case Publication():
-                    self.hub.publish(item.event.room, kept(item.event, item.client))
+                    self.hub.publish(item.event.room, pushes.kept(item.event, item.client))
                 case RoomEntered():
                     self._enter(item)
-                case RoomLeft() | RoomNotice() | UserNews():
-                    log.debug("not_pushed", item=item.type)
+                case RoomLeft():
+                    self.hub.leave_room(item)
+                case RoomNotice():
+                    self.hub.notify(item.event.room, pushes.notice(item))
+                case UserNews():
+                    self.hub.tell(item.user, pushes.news(item))
                 case _:
                     self.requests.resolve(item)
         except Exception:  # the edge of the process: one bad item must not stop the others
@@ -154,13 +195,17 @@ class Gateway:
         for count, connection in enumerate(doomed, start=1):
             self.later(count * pause, connection.close, Disconnect.INSUFFICIENT_STATE)
 
-    def _revoke(self, payload: bytes) -> None:
+    def _account(self, payload: bytes) -> None:
         try:
-            revoked = SessionsRevoked.from_json(payload)
+            event = ACCOUNT_EVENT.validate_json(payload)
         except ValidationError as error:
-            log.error("revocation_unreadable", errors=error.error_count())
+            log.error("account_event_unreadable", errors=error.error_count())
             return
-        log.info("sessions_revoked", user=revoked.user, closed=self.hub.revoke(revoked))
+        match event:
+            case SessionsRevoked():
+                log.info("sessions_revoked", user=event.user, closed=self.hub.revoke(event))
+            case ProfileChanged():
+                self.hub.tell(event.user, pushes.news(UserNews(user=event.user, news=event)))
 
     async def drain(self) -> None:
         """Close every socket with 3001, spread over the drain time."""

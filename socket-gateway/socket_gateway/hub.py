@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from pulsar_data.deliveries import RoomEntered
+from pulsar_data.deliveries import RoomEntered, RoomLeft
 from pulsar_data.errors import Disconnect
 from pulsar_data.model import RoomId, UserId
 from pulsar_data.tokens import SessionsRevoked
@@ -33,17 +33,23 @@ class Member(Protocol):
         """Whose."""
 
     @property
-    def session(self) -> str:
-        """Of which sign-in."""
+    def sessions(self) -> Collection[str]:
+        """Of which sign-in; two, while a token of another one is being checked."""
 
     def push(self, frame: bytes) -> None:
         """Write a ready-made frame. Never blocks, never raises."""
+
+    def hint(self, frame: bytes) -> None:
+        """As push, but dropped if the client is behind with its reading."""
 
     def close(self, reason: Disconnect) -> None:
         """End it; the member leaves the hub in the course of this call."""
 
     def enter(self, entered: RoomEntered) -> bool:
         """The user has entered a room: tell the client and join, if this connection follows all its rooms."""
+
+    def leave(self, left: RoomLeft) -> None:
+        """The user is no longer in a room: tell the client and leave, if this connection is in it."""
 
 
 class Idle(Protocol):
@@ -64,7 +70,7 @@ class Room:
     """A room with members here, and the epoch and offset last pushed.
 
     `ahead`: members that know more than was pushed here yet, and how far they are. `held`: publications behind a hole.
-    `asked`: how often Redis did not know of it.
+    `asked`: how often Redis did not know of it. `presence`: who comes and goes is shown to the members.
     """
 
     epoch: int
@@ -73,6 +79,7 @@ class Room:
     ahead: dict[Member, int] = field(default_factory=dict)
     held: list[Kept] = field(default_factory=list)
     asked: int = 0
+    presence: bool = False
 
 
 class Hub:
@@ -83,6 +90,7 @@ class Hub:
         self._idle = idle
         self._users: dict[UserId, dict[Member, None]] = {}
         self._rooms: dict[RoomId, Room] = {}
+        self._shown: list[Room] = []
 
     def __len__(self) -> int:
         return sum(map(len, self._users.values()))
@@ -114,15 +122,27 @@ class Hub:
                 del self._users[member.user]
                 self._idle.user_idle(member.user)
 
-    def join(self, member: Member, room: RoomId, epoch: int, offset: int) -> list[bytes] | None:
+    def shows_presence(self, rooms: Collection[RoomId]) -> list[RoomId]:
+        """Those of the rooms that are here and show who is there."""
+        return [room for room in rooms if (here := self._rooms.get(room)) is not None and here.presence]
+
+    def shown_since(self) -> set[UserId]:
+        """Users here in whose rooms that has changed since the last call."""
+        rooms, self._shown = self._shown, []
+        return {member.user for here in rooms for member in here.members}
+
+    def join(
+        self, member: Member, room: RoomId, epoch: int, offset: int, *, presence: bool = False
+    ) -> list[bytes] | None:
         """A member is at this position of a room. Returns the frames that it must get at once, in order.
 
         None: what lies between its position and ours is not whole, or of an earlier epoch; it must come back (3010).
+        `presence`: whether the room shows it at that position.
         """
-        frames = self._missed(room, epoch, offset)
-        if frames is None:
+        missed = self._missed(room, epoch, offset)
+        if missed is None:
             return None
-        last = offset + len(frames)
+        last = offset + len(missed)
         here = self._rooms.get(room)
         if here is not None and here.epoch < epoch and last < here.offset:
             self._fail(here)  # its rebuild knows less than was pushed here
@@ -133,21 +153,22 @@ class Hub:
             return None
         if here.offset == last:
             here.epoch = epoch
+            here.presence = next((kept.presence for kept in reversed(missed) if kept.presence is not None), presence)
         here.members[member] = None
         if last > here.offset:
             here.ahead[member] = last
-        return frames
+        return [kept.frame for kept in missed]
 
-    def _missed(self, room: RoomId, epoch: int, offset: int) -> list[bytes] | None:
-        frames: list[bytes] = []
+    def _missed(self, room: RoomId, epoch: int, offset: int) -> list[Kept] | None:
+        missed: list[Kept] = []
         # What was held comes before what was then caught up with: order by number, not by arrival.
         for kept in sorted(self._backlog.since(room, epoch, offset), key=lambda kept: kept.offset):
-            expected = offset + len(frames) + 1
+            expected = offset + len(missed) + 1
             if kept.offset > expected or (kept.epoch != epoch and kept.offset < expected):
                 return None
             if kept.offset == expected:  # a lower one was delivered twice
-                frames.append(kept.frame)
-        return frames
+                missed.append(kept)
+        return missed
 
     def leave(self, member: Member, room: RoomId) -> None:
         """A member is no longer in a room."""
@@ -197,6 +218,9 @@ class Hub:
             return True
         if kept.offset == here.offset + 1:
             here.epoch, here.offset = kept.epoch, kept.offset
+            if kept.presence is not None and kept.presence != here.presence:
+                here.presence = kept.presence
+                self._shown.append(here)
             self._fan_out(here, kept)
         elif kept.epoch > here.epoch and kept.offset <= here.offset:
             self._fail(here)  # its rebuild knew less than was pushed here
@@ -219,9 +243,33 @@ class Hub:
                 here.ahead.pop(member, None)
                 yield member
 
+    def hint(self, room: RoomId, frame: bytes, *, but: UserId | None = None) -> None:
+        """Something without a number for all members here, but those of one user: best effort, in no order."""
+        here = self._rooms.get(room)
+        for member in () if here is None else list(here.members):
+            if member.user != but:
+                member.hint(frame)
+
+    def notify(self, room: RoomId, frame: bytes) -> None:
+        """Something without a number for all members here."""
+        here = self._rooms.get(room)
+        for member in () if here is None else list(here.members):
+            member.push(frame)
+
+    def tell(self, user: UserId, frame: bytes) -> None:
+        """Something for all devices of a user that are here."""
+        for member in list(self._users.get(user, ())):
+            member.push(frame)
+
+    def leave_room(self, left: RoomLeft) -> None:
+        """A user has left a room."""
+        self._backlog.keep_move(left)
+        for member in list(self._users.get(left.user, ())):
+            member.leave(left)
+
     def enter(self, entered: RoomEntered) -> None:
         """A user has entered a room."""
-        self._backlog.keep_entered(entered)
+        self._backlog.keep_move(entered)
         for member in list(self._users.get(entered.user, ())):
             member.enter(entered)
         if entered.room not in self._rooms:
@@ -231,7 +279,8 @@ class Hub:
 
     def revoke(self, revoked: SessionsRevoked) -> int:
         """Close the sockets of revoked sessions; returns how many."""
-        doomed = [m for m in self._users.get(revoked.user, ()) if _revokes(revoked, m.session)]
+        mine = self._users.get(revoked.user, ())
+        doomed = [member for member in mine if any(_revokes(revoked, session) for session in member.sessions)]
         for member in doomed:
             member.close(Disconnect.FORCED)
         return len(doomed)

@@ -9,21 +9,25 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from pulsar_data.deliveries import OpenedRoom, Reply, SessionOpened
+from pulsar_data.deliveries import OpenedRoom, Reply, RoomLeft, SessionOpened
 from pulsar_data.errors import Disconnect, ErrorCode, RpcError
 from pulsar_data.model import RoomId
 from pulsar_data.queries import OpenSession, Position
-from pulsar_data.tokens import AccessClaims
-from socket_gateway import __version__, protocol
-from socket_gateway.protocol import ConnectRequest
+from socket_gateway import protocol
+from socket_gateway.protocol import VERSION, ConnectRequest
 from socket_gateway.requests import Answer
-from socket_gateway.tokens import TokenError, TokenExpiredError
+from socket_gateway.tokens import Identity, TokenError, TokenExpiredError, TokenUndecidedError
 
 if TYPE_CHECKING:
     from socket_gateway.connection import Connection
 
 REFRESH_EARLY = 30
 """Seconds: SDKs refresh exactly when the reported `ttl` is over, which must be before the token is."""
+
+
+def ttl(identity: Identity, now: float) -> int:
+    """Seconds after which the client is to refresh its token."""
+    return max(1, int(identity.expires - now) - REFRESH_EARLY)
 
 
 class Opening:
@@ -37,18 +41,20 @@ class Opening:
         self._over = asyncio.Event()
         self._asked = 0
         self._token = 0
-        self._expires = 0
+        self._identity: Identity | None = None
 
     async def run(self) -> None:
         """Until the connect is answered, refused, or the connection is gone."""
         try:
-            claims = self._gateway.tokens.verify(self._request.token)
+            identity = self._gateway.tokens.verify(self._request.token)
         except TokenExpiredError:
             self._connection.fail(self._number, RpcError.of(ErrorCode.TOKEN_EXPIRED))
+        except TokenUndecidedError:
+            self._connection.fail(self._number, RpcError.of(ErrorCode.INTERNAL))
         except TokenError:
             self._connection.close(Disconnect.INVALID_TOKEN)
         else:
-            self._ask(claims)
+            self._ask(identity)
             await self._over.wait()
 
     def abandon(self) -> None:
@@ -57,28 +63,27 @@ class Opening:
         self._gateway.backlog.end(self._token)
         self._over.set()
 
-    def _ask(self, claims: AccessClaims) -> None:
+    def _ask(self, identity: Identity) -> None:
         if not self._gateway.ready:
             self._refuse(RpcError.of(ErrorCode.INTERNAL))
             return
-        gateway, self._expires = self._gateway, claims.exp
-        self._connection.authenticated(claims, follows=self._request.server_subs)
+        gateway, self._identity = self._gateway, identity
+        self._connection.authenticated(identity, follows=self._request.server_subs)
         self._token = gateway.backlog.begin(self._overflow)
         self._asked = gateway.requests.number()
         gateway.requests.expect(self._asked, self._answered, gateway.limits.query, ErrorCode.INTERNAL)
-        gateway.publish(self._question(claims), self._asked)
+        gateway.publish(self._question(identity), self._asked)
 
-    def _question(self, claims: AccessClaims) -> OpenSession:
+    def _question(self, identity: Identity) -> OpenSession:
         return OpenSession(
             gateway=self._gateway.id,
             request=self._asked,
-            user=claims.sub,
+            user=identity.user,
             deadline=self._gateway.deadline(),
-            session=claims.sid,
-            version=claims.ver,
             token=self._token,
             rooms=self._request.server_subs,
             positions=self._positions(),
+            **identity.claims,
         )
 
     def _positions(self) -> dict[RoomId, Position]:
@@ -112,17 +117,19 @@ class Opening:
         self._connection.answer(protocol.connected(self._number, self._result(opened), self._subs(rooms)))
         for frame in frames:
             self._connection.push(frame)
-        for entered in self._gateway.backlog.entered(self._connection.user):
-            self._connection.enter(entered)
+        for move in self._gateway.backlog.moves(self._connection.user):
+            if isinstance(move, RoomLeft):
+                self._connection.leave(move)
+            else:
+                self._connection.enter(move)
         self.abandon()
 
     def _join(self, rooms: tuple[OpenedRoom, ...]) -> list[bytes] | None:
         frames: list[bytes] = []
         for room in rooms:
-            missed = self._gateway.hub.join(self._connection, room.summary.room, room.epoch, room.offset)
+            missed = self._connection.join(room)
             if missed is None:
                 return None
-            self._connection.rooms.add(room.summary.room)
             frames += missed
         return frames
 
@@ -139,10 +146,10 @@ class Opening:
             data["more"] = True
         return {
             "client": self._connection.client,
-            "version": f"chattifier {__version__}",
+            "version": VERSION,
             "data": data,
             "expires": True,
-            "ttl": max(1, int(self._expires - self._gateway.time()) - REFRESH_EARLY),
+            "ttl": ttl(self._identity, self._gateway.time()) if self._identity else 1,
             "ping": self._gateway.limits.ping,
             "pong": True,
             "session": self._connection.session,

@@ -9,16 +9,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
-from pulsar_data.deliveries import OpenedRoom
+from pulsar_data.deliveries import HistoryRead, OpenedRoom
 from pulsar_data.errors import ErrorCode, RpcError
 from pulsar_data.events import RoomEvent
 from pulsar_data.model import Counter, Room, RoomId, UserId
+from socket_gateway import __version__
 
+VERSION: Final = f"chattifier {__version__}"
 ROOM: Final[TypeAdapter[RoomId]] = TypeAdapter(Room)
 
 
@@ -67,6 +69,46 @@ class RpcRequest(_Request):
     data: JsonValue = None
 
 
+class SendRequest(_Request):
+    """Without an answer: `{type: "typing", room}`."""
+
+    data: JsonValue = None
+
+
+class RefreshRequest(_Request):
+    """A new access token of the same user."""
+
+    token: str = ""
+
+
+class Since(_Request):
+    """A position in a channel's history."""
+
+    offset: Counter = 0
+    epoch: str = ""
+
+
+class HistoryRequest(_Request):
+    """`limit` 0: only the position now; below 0: as many as one answer may hold."""
+
+    channel: str = ""
+    limit: Annotated[int, Field(ge=-(2**31), lt=2**31)] = 0
+    since: Since | None = None
+    reverse: bool = False
+
+
+class PresenceRequest(_Request):
+    """Who is there."""
+
+    channel: str = ""
+
+
+class PresenceStatsRequest(_Request):
+    """How many are there."""
+
+    channel: str = ""
+
+
 class PingRequest(_Request):
     """Of the client, unlike the server's."""
 
@@ -75,7 +117,19 @@ class OtherRequest(_Request):
     """A request of the protocol that this server does not offer."""
 
 
-Request = ConnectRequest | SubscribeRequest | UnsubscribeRequest | RpcRequest | PingRequest | OtherRequest
+Request = (
+    ConnectRequest
+    | SubscribeRequest
+    | UnsubscribeRequest
+    | RpcRequest
+    | SendRequest
+    | RefreshRequest
+    | HistoryRequest
+    | PresenceRequest
+    | PresenceStatsRequest
+    | PingRequest
+    | OtherRequest
+)
 
 REQUESTS: Final[dict[str, type[Request]]] = {
     "connect": ConnectRequest,
@@ -83,13 +137,13 @@ REQUESTS: Final[dict[str, type[Request]]] = {
     "unsubscribe": UnsubscribeRequest,
     "rpc": RpcRequest,
     "ping": PingRequest,
+    "send": SendRequest,
+    "refresh": RefreshRequest,
+    "history": HistoryRequest,
+    "presence": PresenceRequest,
+    "presence_stats": PresenceStatsRequest,
     "publish": OtherRequest,
-    "presence": OtherRequest,
-    "presence_stats": OtherRequest,
-    "history": OtherRequest,
-    "refresh": OtherRequest,
     "sub_refresh": OtherRequest,
-    "send": OtherRequest,
 }
 
 
@@ -182,9 +236,14 @@ def refuse(number: int, error: RpcError) -> bytes:
 PING: Final = b"{}"
 
 
+def client_info(user: UserId, client: str | None) -> dict[str, str]:
+    """A ClientInfo: a user, and which connection of it, where known."""
+    return {"user": user} if client is None else {"user": user, "client": client}
+
+
 def publication(event: RoomEvent, client: str | None = None) -> bytes:
     """A Publication of a room event. `client`: the connection that caused it, where known."""
-    info = {"user": event.actor} if client is None else {"user": event.actor, "client": client}
+    info = client_info(event.actor, client)
     # Epoch, digest and expiry are between our parts; the client gets the epoch with its position.
     data = event.model_dump_json(exclude_none=True, exclude={"epoch", "digest", "expires"}).encode()
     return b'{"data":%b,"info":%b,"offset":%d,"time":%d}' % (data, to_json(info), event.offset, event.time)
@@ -210,10 +269,33 @@ def subscription(opened: OpenedRoom, data: dict[str, Any] | None = None) -> byte
     return to_json(result) if not missed else to_json(result)[:-1] + b',"publications":[%b]}' % missed
 
 
+def history(read: HistoryRead) -> bytes:
+    """A HistoryResult: the position now, and publications."""
+    position = b'{"epoch":"%d","offset":%d' % (read.epoch, read.offset)
+    found = b",".join(publication(event) for event in read.publications)
+    return position + (b',"publications":[%b]}' % found if found else b"}")
+
+
 def connected(number: int, result: dict[str, Any], subs: Mapping[str, bytes]) -> bytes:
     """The answer to `connect`; `subs` are encoded SubscribeResults by channel."""
     encoded = b",".join(b'"%b":%b' % (channel.encode(), sub) for channel, sub in subs.items())
     return b'{"id":%d,"connect":%b,"subs":{%b}}}' % (number, to_json(result)[:-1], encoded)
+
+
+def passing_push(channel: str, data: Mapping[str, Any], info: Mapping[str, str] | None = None) -> bytes:
+    """The push of something that is in no log: without offset, as 0 would reset an SDK's position."""
+    pub = {"data": data} if info is None else {"data": data, "info": info}
+    return to_json({"push": {"channel": channel, "pub": pub}})
+
+
+def presence_push(channel: str, change: str, user: UserId, client: str) -> bytes:
+    """`change`: join or leave."""
+    return to_json({"push": {"channel": channel, change: {"info": {"user": user, "client": client}}}})
+
+
+def unsubscribe_push(channel: str, code: int, reason: str) -> bytes:
+    """Tells a client that it is no longer in a room. A code below 2500: it must not subscribe again by itself."""
+    return to_json({"push": {"channel": channel, "unsubscribe": {"code": code, "reason": reason}}})
 
 
 def subscribe_push(channel: str, epoch: int, offset: int, data: dict[str, Any]) -> bytes:

@@ -1,15 +1,58 @@
-"""A room event as the frame that every member gets."""
+"""What members get, as ready-made frames: encoded and framed once, however many they are."""
 
 from __future__ import annotations
 
-from pulsar_data.events import RoomEvent
+from pulsar_data.deliveries import RoomEntered, RoomLeft, RoomNotice, UserNews
+from pulsar_data.events import RoomEvent, RoomUpdated
+from pulsar_data.signals import PresenceChanged, Typing
 from socket_gateway import protocol
 from socket_gateway.backlog import Kept
 from socket_gateway.wire import text_frame
 
+UNSUBSCRIBED = 2000
+"""The server took the subscription back for good: an SDK does not ask for it again by itself."""
+
 
 def kept(event: RoomEvent, client: str | None = None) -> Kept:
-    """Encoded and framed once. `client`: the connection that caused it, where known."""
+    """A room event. `client`: the connection that caused it, where known."""
     pub = protocol.publication(event, client)
     frame = text_frame(protocol.pub_push(protocol.room_channel(event.room), pub))
-    return Kept(event.epoch, event.offset, frame)
+    return Kept(event.epoch, event.offset, frame, event.presence if isinstance(event, RoomUpdated) else None)
+
+
+def notice(item: RoomNotice) -> bytes:
+    """To all members of a room: an event without a number."""
+    data = item.event.model_dump(mode="json", exclude={"epoch", "head"})
+    info = protocol.client_info(item.event.actor, item.client)
+    return text_frame(protocol.passing_push(protocol.room_channel(item.event.room), data, info))
+
+
+def news(item: UserNews) -> bytes:
+    """To a user's own devices."""
+    data = item.news.model_dump(mode="json", exclude_none=True, exclude={"epoch", "head"})
+    info = protocol.client_info(item.user, item.client)
+    return text_frame(protocol.passing_push(protocol.user_channel(item.user), data, info))
+
+
+def entered(item: RoomEntered) -> bytes:
+    """To a user's own devices, beside the `subscribe` of those that follow all its rooms."""
+    data = {"type": "room_entered", "room": item.summary.to_dict()}
+    return text_frame(protocol.passing_push(protocol.user_channel(item.user), data))
+
+
+def left(item: RoomLeft) -> bytes:
+    """To a user's own devices, beside the `unsubscribe`."""
+    return text_frame(protocol.passing_push(protocol.user_channel(item.user), {"type": "room_left", "room": item.room}))
+
+
+def typing(signal: Typing) -> bytes:
+    """To the other members."""
+    data = {"type": "typing", "room": signal.room, "actor": signal.user, "time": signal.time}
+    info = protocol.client_info(signal.user, signal.client)
+    return text_frame(protocol.passing_push(protocol.room_channel(signal.room), data, info))
+
+
+def presence(room: str, signal: PresenceChanged) -> bytes:
+    """To the members of one room."""
+    change = "join" if signal.online else "leave"
+    return text_frame(protocol.presence_push(room, change, signal.user, signal.client))

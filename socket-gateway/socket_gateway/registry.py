@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from itertools import islice
-from typing import Final, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 import redis.asyncio as redis
 import structlog
@@ -20,15 +19,15 @@ from redis.exceptions import RedisError
 from pulsar_data import redis_keys
 from pulsar_data.events import ROOM_EVENT
 from pulsar_data.model import RoomId
+from socket_gateway.chunks import chunks
 from socket_gateway.interest import Interest, RedisHead
+from socket_gateway.presence import AGE, Presence
 from socket_gateway.pushes import kept
+from socket_gateway.settings import Limits
 
 log = structlog.get_logger()
 
-Item = TypeVar("Item")
 TIMEOUT: Final = 2.0
-CHUNK: Final = 500
-"""Scripts in one pipeline: Redis is never busy with us for more than a few milliseconds."""
 TROUBLE = (RedisError, OSError, asyncio.TimeoutError)
 
 BEAT: Final = """
@@ -57,22 +56,30 @@ return 0
 """
 """KEYS interest; ARGV gateway id, token. A younger opening has written a higher token: then nothing happens."""
 
+RETIRE: Final = """
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+return redis.call('ZADD', KEYS[1], 'XX', now - tonumber(ARGV[2]), ARGV[1])
+"""
+"""KEYS gateways; ARGV gateway id, ms. Its heartbeat is too old at once; others will tell who has not come back."""
+
 
 class Registry:
     """`run` beats until it is cancelled; trouble with Redis is waited out."""
 
-    def __init__(self, url: str, gateway_id: str, interest: Interest, *, beat: float, sweep: float) -> None:
+    def __init__(self, url: str, gateway_id: str, interest: Interest, presence: Presence, limits: Limits) -> None:
         pool = ConnectionPool.from_url(
             url, redis_connect_func=self._connected, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT
         )
         self._redis = redis.Redis(connection_pool=pool)
         self._id = gateway_id
         self._interest = interest
-        self._beat = beat
-        self._sweep = sweep
+        self._presence = presence
+        self._limits = limits
         self._beat_once = self._redis.register_script(BEAT)
         self._assert = self._redis.register_script(ASSERT)
         self._forget = self._redis.register_script(FORGET)
+        self._retire = self._redis.register_script(RETIRE)
         self._run_id: str | None = None
         self._registered = False
         self._seen = 0.0
@@ -80,18 +87,23 @@ class Registry:
     @property
     def healthy(self) -> bool:
         """Registered, and seen by Redis within the last seconds."""
-        return self._registered and time.monotonic() - self._seen < TIMEOUT + self._beat
+        return self._registered and time.monotonic() - self._seen < TIMEOUT + self._limits.heartbeat
 
     async def run(self) -> None:
-        """Heartbeat and interest at every beat, and at once where a room asks for it; a sweep now and then."""
-        swept = time.monotonic()
+        """Heartbeat, interest and presence at every beat, at once where a room asks for it; a sweep now and then."""
+        swept = touched = time.monotonic()
         while True:
             await self._attempt("heartbeat", self._heartbeat)
             await self._attempt("interest", self._settle)
-            if time.monotonic() - swept >= self._sweep:
+            await self._attempt("presence", lambda: self._presence.settle(self._redis))
+            if time.monotonic() - swept >= self._limits.sweep:
                 swept = time.monotonic()
                 await self._attempt("sweep", self._compare)
-            await self._interest.wait(self._beat)
+                await self._attempt("undertaking", lambda: self._presence.bury(self._redis, self._limits.undertaking))
+            if time.monotonic() - touched >= self._limits.touch:
+                touched = time.monotonic()
+                self._presence.rewrite()
+            await self._interest.wait(self._limits.heartbeat)
 
     async def _attempt(self, what: str, step: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -112,6 +124,7 @@ class Registry:
     def _lost(self, event: str) -> None:
         log.warning(event)
         self._interest.lost()
+        self._presence.rewrite()
 
     async def _heartbeat(self) -> None:
         added = await self._beat_once(keys=[redis_keys.GATEWAYS], args=[self._id])
@@ -123,7 +136,7 @@ class Registry:
     async def _settle(self) -> None:
         wanted = self._interest.wanted()
         try:
-            for chunk in _chunks(wanted):
+            for chunk in chunks(wanted):
                 self._interest.compare(await self._heads(chunk))
         except TROUBLE:
             self._interest.put_back(wanted)  # for the next beat
@@ -131,7 +144,7 @@ class Registry:
         rooms, users = self._interest.unneeded()
         keys = [(redis_keys.interest(room), token) for room, token in rooms]
         keys += [(redis_keys.user_gateways(user), token) for user, token in users]
-        for some in _chunks(keys):
+        for some in chunks(keys):
             async with self._redis.pipeline(transaction=False) as pipe:
                 for key, token in some:
                     await self._forget(keys=[key], args=[self._id, token], client=pipe)
@@ -148,7 +161,7 @@ class Registry:
         return [_head(room, answer) for room, answer in zip(rooms, answers, strict=True)]
 
     async def _compare(self) -> None:
-        for chunk in _chunks(self._interest.held()):
+        for chunk in chunks(self._interest.held()):
             self._interest.compare(await self._heads(chunk))
 
     async def close(self) -> None:
@@ -158,15 +171,9 @@ class Registry:
 
     async def _leave(self) -> None:
         await self._settle()
-        await self._redis.zrem(redis_keys.GATEWAYS, self._id)
+        await self._retire(keys=[redis_keys.GATEWAYS], args=[self._id, round(AGE * 1000)])
 
 
 def _head(room: RoomId, answer: Sequence[bytes]) -> RedisHead:
     epoch, offset, *events = answer
     return RedisHead(room, int(epoch), int(offset), [kept(ROOM_EVENT.validate_json(event)) for event in events])
-
-
-def _chunks(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
-    rest = iter(items)
-    while chunk := list(islice(rest, CHUNK)):
-        yield chunk

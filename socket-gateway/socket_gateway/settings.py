@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
 MIB: Final = 1024 * 1024
 
 
@@ -33,15 +35,45 @@ class Limits:
     """How long a close frame may take to be read before the connection is cut."""
     inflight: int = 128
     """Unanswered commands of one connection; one more is too many requests (111)."""
+    calls: float = 200.0
+    """Calls of the server API a second, of one service at one gateway."""
+    calls_burst: int = 400
+    calls_at_once: int = 256
+    """Calls of the server API that wait for their answers; one more is too many requests (429)."""
     backlog: int = 20_000
     """Publications kept for openings under way; more fails the oldest of them."""
     heartbeat: float = 0.25
     """So soon a gateway sees that Redis has lost its data; a beat is one small call."""
     sweep: float = 5.0
+    typing: float = 1.0
+    """So often a socket may say that its user types, per room; what comes sooner tells nothing new and is dropped."""
+    typing_rooms: int = 5
+    """In so many rooms within that time; one more is too many requests (111)."""
+    absence: float = 3.0
+    """How long a user may be gone before others are told: who reconnects meanwhile never left."""
+    undertaking: float = 15.0
+    """So long a gateway's heartbeat may be missing before the others tell that its users are gone."""
+    touch: float = 900.0
+    """How often presence is written again, so that it does not expire (after an hour)."""
     rejoin: float = 30.0
     """Over how long sockets are closed (3010) when Redis has lost its data."""
     drain: float = 3.0
     """Over how long the closes of a shutdown are spread, so that clients do not all come back at once."""
+
+
+class ExternalIssuer(BaseModel):
+    """An issuer beside us: whose tokens open sockets like ours."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    issuer: str = Field(min_length=1)
+    """The `iss` of its tokens, exactly."""
+    jwks_url: str = Field(pattern=r"^https?://")
+    """Where its public keys are."""
+    audience: str = Field(min_length=1)
+    """The `aud` that its tokens must have: tokens for others of its customers are none for us."""
+    user_claim: str = "sub"
+    """Which claim names the user, for ever the same for the same person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +86,9 @@ class Settings:
     pulsar_token: str | None = field(default=None, repr=False)
     issuer: str = "chattifier"
     audience: str = "chattifier"
+    external_issuers: tuple[ExternalIssuer, ...] = ()
+    service_jwks_file: Path | None = None
+    """Public keys of service tokens; without it there is no server API."""
     host: str = "127.0.0.1"
     port: int = 8001
     limits: Limits = field(default_factory=Limits)
@@ -68,6 +103,8 @@ class Settings:
             pulsar_token=environ.get("CHATTIFIER_PULSAR_TOKEN") or None,
             issuer=environ.get("CHATTIFIER_ISSUER", "chattifier"),
             audience=environ.get("CHATTIFIER_AUDIENCE", "chattifier"),
+            external_issuers=_issuers(environ.get("CHATTIFIER_EXTERNAL_ISSUERS", "")),
+            service_jwks_file=Path(service) if (service := environ.get("CHATTIFIER_SERVICE_JWKS_FILE")) else None,
             host=environ.get("CHATTIFIER_HOST", "127.0.0.1"),
             port=_port(environ.get("CHATTIFIER_PORT", "8001")),
         )
@@ -78,6 +115,20 @@ def _required(environ: Mapping[str, str], name: str) -> str:
     if not value:
         raise ValueError(f"{name} is not set: it names the file with the public keys that verify access tokens")
     return value
+
+
+def _issuers(text: str) -> tuple[ExternalIssuer, ...]:
+    try:
+        issuers = _ISSUERS.validate_json(text or "[]")
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise ValueError(f"CHATTIFIER_EXTERNAL_ISSUERS is not a JSON list of issuers: {wrong}") from error
+    if len({one.issuer for one in issuers}) < len(issuers):
+        raise ValueError("CHATTIFIER_EXTERNAL_ISSUERS names an issuer twice")
+    return issuers
+
+
+_ISSUERS: Final = TypeAdapter(tuple[ExternalIssuer, ...])
 
 
 def _port(text: str) -> int:

@@ -1,27 +1,26 @@
-"""Access tokens: Ed25519 JWTs of user-auth, verified with public keys from a JWKS file.
+"""Tokens: JWTs of user-auth and of configured external issuers, verified with public keys.
 
 Whether the session still exists is not known here: archive answers that when the session opens.
 """
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import jwt
-import structlog
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import ValidationError
 
-from pulsar_data.tokens import AccessClaims
+from pulsar_data import ids
+from pulsar_data.model import UserId
+from pulsar_data.tokens import AccessClaims, ExternalUser, ServiceClaims
+from socket_gateway.issuers import Issuer
+from socket_gateway.keys import OURS, KeySource, KeysStaleError
 
-log = structlog.get_logger()
-
-ALGORITHM: Final = "EdDSA"
 LONGEST: Final = 8 * 1024
-REREAD: Final = 1.0
-"""Seconds: how often at most the key file is looked at."""
-Keys = dict[str, Any]
+CLOCKS: Final = 10
+"""Seconds by which the clock of an external issuer may differ from ours."""
 
 
 class TokenError(Exception):
@@ -32,77 +31,113 @@ class TokenExpiredError(TokenError):
     """The token was good once: the client should bring a new one."""
 
 
-class KeyFile:
-    """The keys by `kid`. The file is read again when it changes; a broken one leaves the keys as they were."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._keys: Keys = {}
-        self._stamp: tuple[int, int, int] | None = None
-        self._looked = float("-inf")
-
-    def get(self, kid: str) -> object | None:
-        """The public key of that id, if there is one."""
-        now = time.monotonic()
-        if now - self._looked >= REREAD:
-            self._looked = now
-            self._refresh()
-        return self._keys.get(kid)
-
-    def _refresh(self) -> None:
-        # A small local file: reading it is quicker than handing it to a thread.
-        try:
-            status = self._path.stat()
-            stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
-            if stamp != self._stamp:
-                self._keys = _read(self._path)
-                self._stamp = stamp
-                log.info("keys_read", kids=sorted(self._keys))
-        except (OSError, ValueError, jwt.PyJWTError) as error:
-            log.warning("keys_unreadable", path=str(self._path), error=type(error).__name__)
+class TokenUndecidedError(TokenError):
+    """Its key may be one that we do not have yet: the same token may be good in a moment."""
 
 
-class _KeySet(BaseModel):
-    """RFC 7517, 5: as much of it as makes a wrong file an error here and nowhere else."""
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who has shown a token, and until when it is good (seconds since the epoch).
 
-    keys: list[dict[str, Any]] = Field(min_length=1)
+    `external`: the token is one of an external issuer; then `session` is derived and `version` is when it was issued.
+    """
 
+    user: UserId
+    session: str
+    version: int
+    expires: int
+    external: ExternalUser | None = None
 
-def _read(path: Path) -> Keys:
-    """Raises OSError, ValueError or jwt.PyJWTError; keys of other kinds than ours are passed over."""
-    entries = _KeySet.model_validate_json(path.read_bytes()).keys
-    ours = (jwt.PyJWK.from_dict(entry) for entry in entries if entry.get("kty") == "OKP")
-    return {key.key_id: key.key for key in ours if key.key_id and key.algorithm_name == ALGORITHM}
+    @property
+    def claims(self) -> dict[str, Any]:
+        """What archive judges: fields of OpenSession and CheckSession."""
+        return {"session": self.session, "version": self.version, "external": self.external}
 
 
 class Tokens:
     """Verifies. Signature, algorithm, issuer, audience and expiry are checked, in that order of trust."""
 
-    def __init__(self, keys: KeyFile, *, issuer: str, audience: str) -> None:
+    def __init__(self, keys: KeySource, *, issuer: str, audience: str, external: Sequence[Issuer] = ()) -> None:
+        self._keys = keys
+        self._issuer = issuer
+        self._audience = audience
+        self._external: Mapping[str, Issuer] = {one.name: one for one in external}
+
+    def verify(self, token: str) -> Identity:
+        """Whose it is. Raises TokenExpiredError, TokenUndecidedError, or TokenError for anything else wrong with it."""
+        try:
+            issuer = self._external.get(_issuer(token)) if self._external else None
+            return self._ours(token) if issuer is None else _theirs(token, issuer)
+        except jwt.ExpiredSignatureError as error:
+            raise TokenExpiredError from error
+        except KeysStaleError as error:
+            raise TokenUndecidedError from error
+        except (jwt.PyJWTError, ValidationError, ValueError, RecursionError) as error:
+            raise TokenError from error
+
+    def _ours(self, token: str) -> Identity:
+        claims = AccessClaims.model_validate(decode(token, self._keys, self._issuer, self._audience, OURS))
+        return Identity(claims.sub, claims.sid, claims.ver, claims.exp)
+
+
+class ServiceTokens:
+    """Verifies tokens of servers that may call every method: keys of their own, and the scope `service`."""
+
+    def __init__(self, keys: KeySource, *, issuer: str, audience: str) -> None:
         self._keys = keys
         self._issuer = issuer
         self._audience = audience
 
-    def verify(self, token: str) -> AccessClaims:
-        """The claims. Raises TokenExpiredError, or TokenError for anything else that is wrong with it."""
-        if not 0 < len(token) <= LONGEST:
-            raise TokenError
+    def verify(self, token: str) -> str:
+        """The service's name. Raises TokenError."""
         try:
-            return AccessClaims.model_validate(self._decode(token))
-        except jwt.ExpiredSignatureError as error:
-            raise TokenExpiredError from error
+            claims = ServiceClaims.model_validate(decode(token, self._keys, self._issuer, self._audience, OURS))
         except (jwt.PyJWTError, ValidationError, ValueError, RecursionError) as error:
             raise TokenError from error
-
-    def _decode(self, token: str) -> dict[str, Any]:
-        key: Any = self._keys.get(str(jwt.get_unverified_header(token).get("kid", "")))
-        if key is None:
+        if not claims.serves:
             raise TokenError
-        return jwt.decode(
-            token,
-            key,
-            algorithms=[ALGORITHM],
-            issuer=self._issuer,
-            audience=self._audience,
-            options={"require": ["exp", "iat", "sub", "iss", "aud"]},
-        )
+        return claims.sub
+
+
+def _theirs(token: str, issuer: Issuer) -> Identity:
+    claims = decode(token, issuer.keys, issuer.name, issuer.audience, issuer.algorithms, leeway=CLOCKS)
+    subject, issued = _subject(claims.get(issuer.user_claim)), int(claims["iat"])
+    user = ids.external_user(issuer.name, subject)
+    name = claims.get("name")
+    external = ExternalUser(issuer=issuer.name, name=name[:100] if isinstance(name, str) and name.strip() else None)
+    return Identity(user, ids.external_session(user), issued * 1000, int(claims["exp"]), external)
+
+
+def _subject(claim: object) -> str:
+    """Some products number their users."""
+    if isinstance(claim, bool) or not isinstance(claim, (str, int)) or not 0 < len(str(claim)) <= 255:
+        raise ValueError("the claim that names the user is missing, or of another kind")
+    return str(claim)
+
+
+def _issuer(token: str) -> str:
+    """What the token says of itself: only which keys it is checked against. Raises jwt.PyJWTError, ValueError."""
+    if not 0 < len(token) <= LONGEST:
+        raise ValueError("no token, or a very long one")
+    unchecked = jwt.decode(token, options={"verify_signature": False})
+    return str(unchecked.get("iss", ""))
+
+
+def decode(
+    token: str, keys: KeySource, issuer: str, audience: str, algorithms: frozenset[str], leeway: int = 0
+) -> dict[str, Any]:
+    """The claims of a good token. Raises jwt.PyJWTError, KeysStaleError, TokenError, ValueError, RecursionError."""
+    if not 0 < len(token) <= LONGEST:
+        raise TokenError
+    key = keys.get(str(jwt.get_unverified_header(token).get("kid", "")))
+    if key is None:
+        raise TokenError
+    return jwt.decode(
+        token,
+        key,
+        algorithms=[key.algorithm_name] if key.algorithm_name in algorithms else [],
+        issuer=issuer,
+        audience=audience,
+        leeway=leeway,
+        options={"require": ["exp", "iat", "iss", "aud"]},
+    )

@@ -33,6 +33,10 @@ class Writer(Protocol):
     def write(self, frame: bytes) -> int:
         """Write a ready-made frame; returns the bytes that are still unsent. A closed socket takes none: 0."""
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that the client has not taken yet."""
+
     def end(self, code: int, reason: str, linger: float) -> None:
         """Send the close frame behind what is already written; cut the connection `linger` seconds later."""
 
@@ -78,6 +82,11 @@ class Socket(WebSocketsSansIOProtocol):
         if self.close_sent or self.transport.is_closing():
             return 0
         self.transport.write(frame)
+        return self.transport.get_write_buffer_size()
+
+    @property
+    def unsent(self) -> int:
+        """See Writer."""
         return self.transport.get_write_buffer_size()
 
     def end(self, code: int, reason: str, linger: float) -> None:

@@ -38,6 +38,8 @@ class Wire:
         except websockets.ConnectionClosed:
             pass
         finally:
+            for reply in self._replies.values():  # nobody answers any more
+                reply.cancel()
             self._changed.set()
 
     async def _take(self, message: Json) -> None:
@@ -91,6 +93,11 @@ class Wire:
     async def heard(self, room: str, count: int) -> None:
         """Wait for that many events of a room."""
         await self.until(lambda: len(self.events(room)) >= count)
+
+    @property
+    def over(self) -> bool:
+        """Whether the socket has ended."""
+        return self.socket.close_code is not None
 
     async def closed(self) -> int:
         """The code that the server closes with."""

@@ -28,18 +28,19 @@ class Running:
 
 
 @asynccontextmanager
-async def running(stack: Any, jwks: Path, limits: Limits | None = None) -> AsyncIterator[Running]:
-    """Ready when it is yielded; stopped cleanly afterwards, if the test has not done that."""
-    settings = Settings(
+async def running(stack: Any, jwks: Path, limits: Limits | None = None, **settings: Any) -> AsyncIterator[Running]:
+    """Ready when it is yielded; stopped cleanly afterwards, if the test has not done that. `settings`: further ones."""
+    chosen = Settings(
         redis_url=stack.redis.url,
         pulsar_url=stack.pulsar.service_url,
         jwks_file=jwks,
         limits=limits or Limits(drain=0.2),
+        **settings,
     )
     listening = server.bind("127.0.0.1", 0)
     place = f"127.0.0.1:{listening.getsockname()[1]}"
-    gateway, stop = Gateway(settings), asyncio.Event()
-    done = asyncio.create_task(server.serve(gateway, settings, listening, stop))
+    gateway, stop = Gateway(chosen), asyncio.Event()
+    done = asyncio.create_task(server.serve(gateway, chosen, listening, stop))
     try:
         async with asyncio.timeout(WAIT):
             while not gateway.ready and not done.done():  # noqa: ASYNC110 - readiness is a state, not an event

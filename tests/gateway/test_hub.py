@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from pulsar_data.deliveries import RoomEntered
+from pulsar_data.deliveries import RoomEntered, RoomLeft
 from pulsar_data.errors import Disconnect
 from pulsar_data.model import RoomId, UserId
 from pulsar_data.rooms import Head, RoomSummary
@@ -36,6 +36,19 @@ class Client:
     def push(self, frame: bytes) -> None:
         """Frames hold nothing but the offset here."""
         self.got.append(int(frame))
+
+    @property
+    def sessions(self) -> tuple[str, ...]:
+        """One."""
+        return (self.session,)
+
+    def hint(self, frame: bytes) -> None:
+        """Is not behind."""
+        self.push(frame)
+
+    def leave(self, left: RoomLeft) -> None:
+        """Leaves."""
+        self._interest.hub.leave(self, left.room)
 
     def close(self, reason: Disconnect) -> None:
         """As a real connection does."""

@@ -117,8 +117,11 @@ async def test_wrong_commands_are_answered_and_the_socket_lives(url: str, people
         assert await wire.error(rpc={"method": "message.send", "data": send | {"key": ahead}}) == 107
         assert await wire.error(rpc={"method": "message.send", "data": send | {"text": "x" * 4001}}) in (106, 107)
         assert await wire.error(rpc={"method": "message.send", "data": send | {"text": "x" * 70_000}}) == 106
-        for later in ("history", "presence", "presence_stats", "publish", "refresh", "sub_refresh"):
-            assert await wire.error(**{later: {"channel": f"room:{room}"}}) == 108
+        for never in ("publish", "sub_refresh"):
+            assert await wire.error(**{never: {"channel": f"room:{room}"}}) == 108
+        for channel in ("history", "presence", "presence_stats"):
+            assert await wire.error(**{channel: {"channel": "lobby"}}) == 102
+            assert await wire.error(**{channel: {"channel": 7}}) == 107
         assert (await wire.ask(ping={}))["ping"] == {}
 
 

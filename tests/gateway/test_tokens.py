@@ -12,14 +12,15 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwt.algorithms import OKPAlgorithm
 
-from socket_gateway import tokens
-from socket_gateway.tokens import KeyFile, TokenError, Tokens
+from socket_gateway import keys
+from socket_gateway.keys import KeyFile
+from socket_gateway.tokens import TokenError, Tokens
 
 
 @pytest.fixture(autouse=True)
 def _look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """No waiting between two looks at the file."""
-    monkeypatch.setattr(tokens, "REREAD", 0.0)
+    monkeypatch.setattr(keys, "REREAD", 0.0)
 
 
 def _publish(path: Path, **keys: Ed25519PrivateKey) -> None:

@@ -51,11 +51,12 @@ def auth(layout: Layout, ports: Ports) -> Part:
 
 def gateway(number: int, layout: Layout, ports: Ports) -> Part:
     """Gateway `number`, counted from 1."""
+    service = {"CHATTIFIER_SERVICE_JWKS_FILE": str(layout.service_jwks)}
     name, port = f"gateway-{number}", ports.gateways[number - 1]
     return Part(
         name=name,
         argv=(sys.executable, "-m", "socket_gateway"),
-        env=environment(**settings(layout, ports), CHATTIFIER_HOST=HOST, CHATTIFIER_PORT=str(port)),
+        env=environment(**settings(layout, ports), **service, CHATTIFIER_HOST=HOST, CHATTIFIER_PORT=str(port)),
         cwd=layout.part(name),
         log=layout.log(name),
         ready=lambda: ok(f"http://{HOST}:{port}/readyz"),

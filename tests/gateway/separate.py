@@ -1,0 +1,62 @@
+"""A gateway in a process of its own, to be killed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from socket_gateway import server
+
+WAIT = 60.0
+
+
+@dataclass(frozen=True)
+class Separate:
+    """Where it listens, and its process."""
+
+    url: str
+    pid: int
+
+
+@asynccontextmanager
+async def separate(stack: Any, jwks: Path) -> AsyncIterator[Separate]:
+    """Ready when it is yielded; killed afterwards, if that has not happened."""
+    with server.bind("127.0.0.1", 0) as free:
+        port = free.getsockname()[1]
+    environment = os.environ | {
+        "CHATTIFIER_REDIS_URL": stack.redis.url,
+        "CHATTIFIER_PULSAR_URL": stack.pulsar.service_url,
+        "CHATTIFIER_JWKS_FILE": str(jwks),
+        "CHATTIFIER_PORT": str(port),
+    }
+    with tempfile.TemporaryFile() as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "socket_gateway", env=environment, stdout=log, stderr=log
+        )
+        try:
+            await _ready(f"http://127.0.0.1:{port}/readyz")
+            yield Separate(f"ws://127.0.0.1:{port}/connection/websocket", process.pid)
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+
+async def _ready(url: str) -> None:
+    async with httpx.AsyncClient(trust_env=False) as http, asyncio.timeout(WAIT):
+        while True:
+            try:
+                if (await http.get(url)).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass  # not listening yet
+            await asyncio.sleep(0.1)
