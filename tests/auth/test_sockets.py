@@ -20,7 +20,7 @@ from tests.gateway.client import WAIT, Wire, session
 from tests.gateway.people import key
 from tests.running_stack import Stack
 
-from .people import PASSWORD, Tokens, erase, refresh, sign_up
+from .people import PASSWORD, Tokens, change_profile, erase, refresh, sign_up
 
 pytestmark = [pytest.mark.stack, pytest.mark.anyio]
 
@@ -84,12 +84,12 @@ async def _refused(gateway: str, token: str) -> bool:
         closing = asyncio.create_task(wire.closed())
         waiting: set[asyncio.Future[Any]] = {reply, closing}
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        if closing.done():
-            assert closing.result() == INVALID
-        else:
+        if reply.done() and not reply.cancelled():
             closing.cancel()
             assert reply.result()["error"]["temporary"], reply.result()
-        return closing.done()
+            return False
+        assert await closing == INVALID
+        return True
 
 
 @pytest.mark.parametrize(
@@ -133,6 +133,30 @@ async def _seconds_to_close(stack: Stack, auth: httpx.Client) -> float:
         log_out(auth, tokens)
         assert [await wire.closed() for wire in sockets[0]] == [FORCED] * len(stack.gateways)
         return time.monotonic() - begun
+
+
+async def test_a_changed_profile_reaches_every_device(stack: Stack, auth: httpx.Client) -> None:
+    """On `user:<id>`, without an offset; nobody else is told."""
+    person = sign_up(auth)
+    tokens, stranger = person.login(), sign_up(auth).login()
+    channel = f"user:{person.user_id}"
+    async with everywhere(stack, tokens, stranger) as (mine, others):
+        change_profile(auth, tokens, display_name="Ada").raise_for_status()
+        for wire in mine:
+            pub = await _told(wire, channel)
+            assert "offset" not in pub
+            news = pub["data"]
+            assert (news["type"], news["display_name"], news["bio"]) == ("profile_changed", "Ada", "")
+        for wire in others:
+            assert (await wire.ask(ping={}))["ping"] == {}
+            assert not wire.pushes
+
+
+async def _told(wire: Wire, channel: str) -> Any:
+    """The one publication on a channel."""
+    await wire.until(lambda: any(push["channel"] == channel for push in wire.pushes))
+    (push,) = (push for push in wire.pushes if push["channel"] == channel)
+    return push["pub"]
 
 
 async def test_what_an_erased_user_said_stays_as_that_of_a_deleted_one(stack: Stack, auth: httpx.Client) -> None:
