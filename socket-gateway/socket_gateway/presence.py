@@ -103,7 +103,10 @@ class Presence:
         if not devices:
             self._here.pop(connection.user, None)
         entry = _Entry(connection.user, False, self._rooms(connection))
-        self._later(absence, self._entries.__setitem__, connection.client, entry)
+        self._later(absence, self._note, connection.client, entry)
+
+    def _note(self, client: str, entry: _Entry) -> None:
+        self._entries[client] = entry
 
     def entered(self, connection: Present, room: RoomId) -> None:
         """A connection is in one room more."""
