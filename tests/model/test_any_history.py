@@ -267,7 +267,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 def test_every_device_ends_with_what_should_be(stack: Stack, loop: asyncio.AbstractEventLoop) -> None:
     History.loop, History.gateways, History.redis = loop, stack.gateways, stack.redis.url
     History.people = loop.run_until_complete(sign_up(stack.auth, PEOPLE))
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         History,
         settings=settings(
             max_examples=12, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck),
