@@ -1,4 +1,4 @@
-"""The demo: two people sign up, meet in a room over two different gateways, and what they said is in Cassandra."""
+"""The demo: two people sign up through the one public port, meet in a room, and what they said is in Cassandra."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pulsar_data.ids import new_key
 WAIT = 60.0
 """Seconds for any one thing to happen: far more than it takes, but a machine may be busy with something else."""
 TALK = (
-    ("ada", "Hello Grace! Does this reach you on the other gateway?"),
+    ("ada", "Hello Grace! Does this reach you?"),
     ("grace", "It does. Every message has a number, and is stored."),
     ("ada", "In the same order for both of us?"),
     ("grace", "In the same order for everybody."),
@@ -38,7 +38,7 @@ class Person:
 
     name: str
     user_id: str
-    gateway: str
+    socket: str
     client: Client
     rooms: set[str] = field(default_factory=set)
     heard: list[Mapping[str, Any]] = field(default_factory=list)
@@ -109,11 +109,11 @@ class Row:
 async def run(stack: Report, say: Say) -> Sequence[Row]:
     """Play it. Returns the stored rows in order. Raises DemoFailed if anything is not as it should be."""
     async with AsyncExitStack() as sockets:
-        ada = await _arrive("ada", stack.auth, stack.gateways[0], sockets)
-        grace = await _arrive("grace", stack.auth, stack.gateways[-1], sockets)
+        ada = await _arrive("ada", *stack.entrance, sockets)
+        grace = await _arrive("grace", *stack.entrance, sockets)
         people = {"ada": ada, "grace": grace}
         for person in people.values():
-            say(f"{person.name} signed up, and is connected to {person.gateway}")
+            say(f"{person.name} signed up, and is connected to {person.socket}")
         room = await _meet(ada, grace)
         say(f"ada made room {room} and took grace in")
         await _talk(people, room, say)
@@ -121,21 +121,21 @@ async def run(stack: Report, say: Say) -> Sequence[Row]:
     return await asyncio.to_thread(_stored, stack, room, {person.user_id: person.name for person in people.values()})
 
 
-async def _arrive(name: str, auth: str, gateway: str, sockets: AsyncExitStack) -> Person:
+async def _arrive(name: str, auth: str, socket: str, sockets: AsyncExitStack) -> Person:
     """Sign up, log in, connect."""
     username, password = f"{name}-{secrets.token_hex(4)}", secrets.token_urlsafe(18)
     async with httpx.AsyncClient(base_url=auth, timeout=WAIT, trust_env=False) as http:
         await _post(http, "/user/register", {"username": username, "password": password, "display_name": name.title()})
         login = await _post(http, "/user/login", {"username": username, "password": password})
     ears = Ears()
-    client = Client(gateway, events=ears, token=str(login["access_token"]), timeout=WAIT, proxy=None)
-    person = ears.person = Person(name, str(login["user_id"]), gateway, client)
+    client = Client(socket, events=ears, token=str(login["access_token"]), timeout=WAIT, proxy=None)
+    person = ears.person = Person(name, str(login["user_id"]), socket, client)
     sockets.push_async_callback(client.disconnect)
     await client.connect()
     try:
         await client.ready(timeout=WAIT)
     except CentrifugeError as error:
-        raise DemoFailed(f"{name} could not connect to {gateway}: {person.closed or error}") from error
+        raise DemoFailed(f"{name} could not connect to {socket}: {person.closed or error}") from error
     return person
 
 

@@ -27,6 +27,7 @@ class Ports(BaseModel):
     cassandra_storage: int = 7000
     bookie: int = 3181
     web: int = 8088
+    edge: int = 8000
     gateways: tuple[int, ...] = (8001, 8002)
 
     @classmethod
@@ -35,7 +36,7 @@ class Ports(BaseModel):
         if base is None:
             return cls(gateways=tuple(range(8001, 8001 + gateways)))
         fixed = [name for name in cls.model_fields if name != "gateways"]
-        first_gateway = base + len(fixed) + 1  # one is left out for a public port in front of all
+        first_gateway = base + len(fixed)
         single = {name: base + index for index, name in enumerate(fixed)}
         return cls(**single, gateways=tuple(range(first_gateway, first_gateway + gateways)))
 
@@ -47,6 +48,7 @@ class Ports(BaseModel):
             "pulsar": {"pulsar": self.pulsar, "pulsar (admin)": self.pulsar_web, "pulsar (bookie)": self.bookie},
             "auth": {"auth": self.auth},
             "web": {"web": self.web},
+            "edge": {"edge": self.edge},
         }
         if part in single:
             return single[part]

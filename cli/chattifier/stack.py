@@ -17,6 +17,7 @@ from chattifier.functions import Deployment, UserConfig
 from chattifier.layout import Layout
 from chattifier.package import Sources
 from chattifier.parts.cassandra import cassandra
+from chattifier.parts.edge import edge
 from chattifier.parts.part import Part, Task
 from chattifier.parts.programs import auth, gateway, settings, web
 from chattifier.parts.pulsar import admin_url, pulsar
@@ -29,7 +30,7 @@ from chattifier.schema import LOCAL_REPLICATION, CassandraAddress
 from chattifier.supervisor import Stage
 from chattifier.topics import Admin
 
-ALL = ("redis", "cassandra", "pulsar", "functions", "auth", "gateways", "web")
+ALL = ("redis", "cassandra", "pulsar", "functions", "auth", "gateways", "web", "edge")
 KEYSPACE = "chat"
 
 
@@ -70,6 +71,7 @@ class Stack:
             self._contents(),
             self._functions_and_auth(),
             self._gateways_and_web(),
+            self._edge(),
         )
         return [stage for stage in map(tuple, stages) if stage]
 
@@ -99,7 +101,11 @@ class Stack:
             for number in range(1, len(self.ports.gateways) + 1):
                 yield gateway(number, self.layout, self.ports)
         if "web" in self.only:
-            yield web(self.layout, self.ports)
+            yield web(self.layout, self.ports, behind_edge="edge" in self.only)
+
+    def _edge(self) -> Iterator[Part]:
+        if "edge" in self.only:
+            yield edge(self.layout, self.ports)
 
     @property
     def _admin(self) -> Admin:

@@ -51,21 +51,30 @@ class Report(_Model):
     auth: str
     gateways: tuple[str, ...]
     edge: str | None
+    """The one public address: what is in front of `auth`, `gateways` and the web client."""
     web: str
     pulsar: PulsarAddress
     cassandra: CassandraPlace
     redis: RedisAddress
     parts: dict[str, PartStatus]
 
+    @property
+    def entrance(self) -> tuple[str, str]:
+        """Where a client goes, for HTTP and for its socket: the edge, or where there is none, user-auth and a gateway."""
+        if self.edge is None:
+            return self.auth, self.gateways[0]
+        return self.edge, f"{self.edge.replace('http', 'ws', 1)}/connection/websocket"
+
 
 def report(layout: Layout, state: RunState) -> Report:
     """Addresses and processes of a stack, as they are now."""
     ports = state.ports
+    edge = f"http://{HOST}:{ports.edge}" if "edge" in state.entries else None
     return Report(
         auth=f"http://{HOST}:{ports.auth}",
         gateways=tuple(f"ws://{HOST}:{port}/connection/websocket" for port in ports.gateways),
-        edge=None,
-        web=f"http://{HOST}:{ports.web}",
+        edge=edge,
+        web=edge or f"http://{HOST}:{ports.web}",
         pulsar=PulsarAddress(
             service_url=f"pulsar://{HOST}:{ports.pulsar}", admin_url=f"http://{HOST}:{ports.pulsar_web}"
         ),
@@ -115,7 +124,8 @@ def _listens(name: str, now: Report) -> str:
         "cassandra": f"{now.cassandra.host}:{now.cassandra.port}",
         "pulsar": f"{now.pulsar.service_url}  {now.pulsar.admin_url}",
         "auth": now.auth,
-        "web": now.web,
+        "web": "" if now.edge else now.web,
+        "edge": now.edge or "",
     }
     numbered = {f"gateway-{number}": url for number, url in enumerate(now.gateways, start=1)}
     return {**single, **numbered}.get(name, "")

@@ -42,14 +42,20 @@ def user_auth(request: flask.Request) -> flask.Response:
 
 
 def _read(request: flask.Request) -> Request:
-    peer, forwarded = request.remote_addr or "", request.headers.get("X-Forwarded-For", "")
     return Request(
         method=request.method,
         path=request.path,
         headers={name.lower(): value for name, value in request.headers.items()},
         body=_body(request),
-        address=client_address(peer, forwarded, settings.trusted_proxies),
+        address=_address(request),
     )
+
+
+def _address(request: flask.Request) -> str:
+    peer = request.remote_addr or ""
+    if settings.address_header:
+        return client_address(peer, request.headers.get(settings.address_header, ""), 1)
+    return client_address(peer, request.headers.get("X-Forwarded-For", ""), settings.trusted_proxies)
 
 
 def _body(request: flask.Request) -> bytes:

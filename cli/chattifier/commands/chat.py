@@ -46,8 +46,7 @@ def _local(layout: Layout) -> tuple[str, str]:
     state = read(layout.run_file)
     if state is None or not (state.up and state.supervised):
         raise StackError("No stack is running here: start one with `chattifier up`, or give --auth and --gateway.")
-    now = report(layout, state)
-    return now.auth, now.gateways[0]
+    return report(layout, state).entrance
 
 
 async def _chat(account: Account, password: str, gateway: str, room: str | None, *, sign_up: bool) -> None:

@@ -39,7 +39,8 @@ def auth(layout: Layout, ports: Ports) -> Part:
         env=environment(
             **settings(layout, ports),
             CHATTIFIER_SIGNING_KEYS=str(layout.signing_keys),
-            CHATTIFIER_ORIGINS=",".join(web_origins(ports)),
+            CHATTIFIER_ORIGINS=",".join((*web_origins(ports), *given_origins())),
+            CHATTIFIER_ADDRESS_HEADER="X-Client-Address",
         ),
         cwd=layout.part("auth"),
         log=layout.log("auth"),
@@ -66,18 +67,23 @@ def gateway(number: int, layout: Layout, ports: Ports) -> Part:
 
 
 def web_origins(ports: Ports) -> tuple[str, ...]:
-    """The origins of the web client, however one spells this machine."""
+    """The origins of the web client where no edge is in front of it, however one spells this machine."""
     return f"http://{HOST}:{ports.web}", f"http://localhost:{ports.web}"
 
 
-def web(layout: Layout, ports: Ports) -> Part:
-    """The web client: static files, and the addresses of auth and gateways."""
+def given_origins() -> tuple[str, ...]:
+    """Those of other pages, which whoever starts the stack may name in CHATTIFIER_ORIGINS."""
+    return tuple(filter(None, environment().get("CHATTIFIER_ORIGINS", "").split(",")))
+
+
+def web(layout: Layout, ports: Ports, *, behind_edge: bool) -> Part:
+    """The web client: static files, and the addresses of auth and gateways, unless the edge has it all at one."""
     folder = package_folder("chattifier").parents[1] / "web"
     if not (folder / "index.html").exists():
         raise StackError(f"The web client is not there: {folder / 'index.html'} is missing.")
-    sockets = [word for port in ports.gateways for word in ("--socket", f"ws://{HOST}:{port}/connection/websocket")]
     address = f"http://{HOST}:{ports.web}"
-    options = ("--folder", str(folder), "--port", str(ports.web), "--auth", f"http://{HOST}:{ports.auth}", *sockets)
+    elsewhere = () if behind_edge else _elsewhere(ports)
+    options = ("--folder", str(folder), "--port", str(ports.web), *elsewhere)
     return Part(
         name="web",
         argv=(sys.executable, "-m", "chattifier.web_server", *options),
@@ -88,3 +94,8 @@ def web(layout: Layout, ports: Ports) -> Part:
         listens=address,
         stop_within=5,
     )
+
+
+def _elsewhere(ports: Ports) -> tuple[str, ...]:
+    sockets = [word for port in ports.gateways for word in ("--socket", f"ws://{HOST}:{port}/connection/websocket")]
+    return ("--auth", f"http://{HOST}:{ports.auth}", *sockets)

@@ -54,6 +54,8 @@ class Settings(BaseModel):
     session_seconds: int = 30 * 24 * 3600
     name_kept_seconds: int = Field(default=30 * 24 * 3600, ge=1, le=20 * 365 * 24 * 3600)
     trusted_proxies: int = Field(default=0, ge=0)
+    address_header: str = ""
+    """The header in which our own edge names the client's address, whatever X-Forwarded-For has become on the way."""
     origins: frozenset[str] = frozenset()
     """Origins (`https://chat.example.org`) whose pages may call; a page of our own origin needs no entry."""
     limits: Mapping[str, Limit] = DEFAULT_LIMITS
@@ -81,6 +83,7 @@ _PLAIN: Final = {
     "CHATTIFIER_ISSUER": "issuer",
     "CHATTIFIER_AUDIENCE": "audience",
     "CHATTIFIER_TRUSTED_PROXIES": "trusted_proxies",
+    "CHATTIFIER_ADDRESS_HEADER": "address_header",
     "CHATTIFIER_SESSION_SECONDS": "session_seconds",
     "CHATTIFIER_NAME_KEPT_SECONDS": "name_kept_seconds",
 }
