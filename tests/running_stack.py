@@ -40,6 +40,12 @@ class Stack:
         return self.report.gateways
 
     @property
+    def edge(self) -> str:
+        """http://host:port of the one public port, in front of all these."""
+        assert self.report.edge is not None, "the stack was started without its edge"
+        return self.report.edge
+
+    @property
     def pulsar(self) -> PulsarAddress:
         """`service_url` and `admin_url`."""
         return self.report.pulsar

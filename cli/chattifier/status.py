@@ -60,7 +60,7 @@ class Report(_Model):
 
     @property
     def entrance(self) -> tuple[str, str]:
-        """Where a client goes, for HTTP and for its socket: the edge, or where there is none, user-auth and a gateway."""
+        """Where clients go, for HTTP and for sockets: the edge, or where there is none, user-auth and a gateway."""
         if self.edge is None:
             return self.auth, self.gateways[0]
         return self.edge, f"{self.edge.replace('http', 'ws', 1)}/connection/websocket"

@@ -1,7 +1,7 @@
 """Serves the web client: the files in `web/` as they are, and `config.json` with the addresses.
 
-Any static server can do this, with a `config.json` of its own beside the files. Without addresses everything is where the
-page is: behind an edge.
+Any static server can do this, with a `config.json` of its own beside the files. Without addresses everything is where
+the page is: behind an edge.
 """
 
 from __future__ import annotations

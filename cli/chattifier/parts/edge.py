@@ -1,6 +1,6 @@
 """The edge: Envoy, the one public port, with the very configuration that a cluster gets from `k8s/edge`.
 
-`envoy.yaml`, what the edge does, is used as it lies there; of `places.yaml`, where things are, the addresses are changed.
+`envoy.yaml`, what the edge does, is used as it lies there; in `places.yaml`, where things are, only addresses differ.
 """
 
 from __future__ import annotations

