@@ -78,6 +78,17 @@ def test_refreshing_a_session_is_limited(two: list[httpx.Client], address: str) 
     assert statuses == [200, 200, 200, 200, 429]
 
 
+def test_where_an_edge_names_the_address_nothing_else_counts(start: Start) -> None:
+    environment = {"CHATTIFIER_AUTH_LIMITS": LIMITS, "CHATTIFIER_ADDRESS_HEADER": "X-Client-Address"}
+    with start(environment).client() as client:
+        for named in (f"2001:db8:{uuid4().hex[:4]}:{uuid4().hex[:4]}::1" for _ in range(2)):
+            statuses = []
+            for number in range(8):
+                client.headers.update({"X-Client-Address": named, "X-Forwarded-For": f"198.51.100.{number}"})
+                statuses.append(attempt(client, unique_name(), "a guess").status_code)
+            assert statuses == [401] * 6 + [429] * 2
+
+
 def test_a_window_ends(two: list[httpx.Client], address: str, redis: Redis) -> None:
     """Every counter has a lifetime, or nobody behind that address would ever get in again."""
     attempt(two[0], unique_name(), "a guess")

@@ -10,13 +10,13 @@ import pytest
 from chattifier.errors import PortBusy
 from chattifier.ports import Ports, check_free
 
-PARTS = ("redis", "cassandra", "pulsar", "auth", "gateway-1", "gateway-2", "web")
+PARTS = ("redis", "cassandra", "pulsar", "auth", "gateway-1", "gateway-2", "web", "edge")
 
 
 def test_with_a_base_every_listener_gets_a_port_of_its_own_from_the_base_on() -> None:
     ports = Ports.plan(20_000, gateways=2)
     listeners = [port for part in PARTS for port in ports.of(part).values()]
-    assert len(set(listeners)) == len(listeners) == 10
+    assert len(set(listeners)) == len(listeners) == 11
     assert min(listeners) == 20_000
     assert max(listeners) < 20_016
 

@@ -40,7 +40,10 @@ def client(stack: Stack) -> Iterator[pulsar.Client]:
 
 def test_every_part_runs_and_has_a_log(stack: Stack) -> None:
     instances = {f"{name}-{number}" for name in FUNCTIONS for number in range(instances_of(name, 2))}
-    assert set(stack.parts) == {"redis", "cassandra", "pulsar", "auth", "gateway-1", "gateway-2", "web"} | instances
+    assert (
+        set(stack.parts)
+        == {"redis", "cassandra", "pulsar", "auth", "gateway-1", "gateway-2", "web", "edge"} | instances
+    )
     for name, part in stack.parts.items():
         assert part.state == "ready", name
         assert part.pid is not None, name
@@ -48,7 +51,7 @@ def test_every_part_runs_and_has_a_log(stack: Stack) -> None:
         assert Path(part.log).exists(), name
 
 
-def test_the_demo_shows_messages_over_two_gateways_and_in_cassandra(command: Command) -> None:
+def test_the_demo_shows_messages_through_the_edge_and_in_cassandra(command: Command) -> None:
     done = command.run("demo")
     assert done.code == 0, done.err
     assert "heard by both in the same order, and stored" in done.out
