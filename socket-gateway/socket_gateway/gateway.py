@@ -94,9 +94,9 @@ class Gateway:
         """Milliseconds since the epoch."""
         return int(time.time() * 1000)
 
-    def deadline(self) -> int:
-        """Until when somebody waits for a query that is asked now."""
-        return self.now() + round(self.limits.query * 1000)
+    def deadline(self, seconds: float | None = None) -> int:
+        """Until when (ms) somebody waits for a query that is asked now: that long, or as long as for any read."""
+        return self.now() + round((self.limits.query if seconds is None else seconds) * 1000)
 
     def later(self, seconds: float, call: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
         """Call once, later."""

@@ -71,7 +71,7 @@ class Opening:
         self._connection.authenticated(identity, follows=self._request.server_subs)
         self._token = gateway.backlog.begin(self._overflow)
         self._asked = gateway.requests.number()
-        gateway.requests.expect(self._asked, self._answered, gateway.limits.query, ErrorCode.INTERNAL)
+        gateway.requests.expect(self._asked, self._answered, gateway.limits.opening, ErrorCode.INTERNAL)
         gateway.publish(self._question(identity), self._asked)
 
     def _question(self, identity: Identity) -> OpenSession:
@@ -79,7 +79,7 @@ class Opening:
             gateway=self._gateway.id,
             request=self._asked,
             user=identity.user,
-            deadline=self._gateway.deadline(),
+            deadline=self._gateway.deadline(self._gateway.limits.opening),
             token=self._token,
             rooms=self._request.server_subs,
             positions=self._positions(),

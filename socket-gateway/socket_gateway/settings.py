@@ -22,6 +22,8 @@ class Limits:
     pong: float = 10.0
     query: float = 2.0
     """How long a client waits for a read; archive drops it then as well."""
+    opening: float = 4.5
+    """How long a connect may wait for archive. SDKs wait 5 s; giving up sooner would have a crowd ask twice."""
     command: float = 5.0
     """How long a client waits for a change. The change may still happen: it is repeated with the same key."""
     frame: int = MIB

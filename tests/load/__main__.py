@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from tests.load import drain, idle, machine, report, stack, start, talk
+from tests.load import drain, idle, machine, reconnect, report, stack, start, talk
 from tests.load.errors import LoadFailed
 from tests.load.machine import Machine
 from tests.load.stack import Stack
@@ -27,6 +27,7 @@ Take = Callable[[Stack, Machine, str], str]
 @click.option("--rate", default=200.0, show_default=True, help="Messages a second, over sockets; and half of it.")
 @click.option("--seconds", default=60.0, show_default=True, help="How long people talk.")
 @click.option("--connections", default=STEPS[-1], show_default=True, help="The most idle connections.")
+@click.option("--clients", default=1000, show_default=True, help="Whose gateway is killed.")
 @click.option("--page", type=click.Path(path_type=Path), default=report.PAGE, help="Where the figures are written.")
 def main(
     data: Path | None,
@@ -36,6 +37,7 @@ def main(
     rate: float,
     seconds: float,
     connections: int,
+    clients: int,
     page: Path,
 ) -> None:
     """Measure a stack on this machine. Wants a quiet one: nothing else should run beside it."""
@@ -48,6 +50,7 @@ def main(
     takes: dict[str, Take] = {
         "drain": lambda s, m, v: report.drain(drain.measure(s, commands, rounds, say), m, v),
         "talk": lambda s, m, v: report.talk([talk.measure(s, each, seconds, say) for each in (rate, rate / 2)], m, v),
+        "reconnect": lambda s, m, v: report.reconnect(reconnect.measure(s, clients, say), m, v),
         "idle": lambda s, m, v: report.idle(idle.measure(s, steps, say), m, v),
     }
     chosen = [name for name in report.ORDER if not only or name in only]

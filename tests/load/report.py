@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.load.drain import Drains, median_cost, median_rate
 from tests.load.idle import Idle
 from tests.load.machine import Machine
+from tests.load.reconnect import MEMBERS, Reconnect
 from tests.load.start import Start
 from tests.load.talk import Talk
 from tests.load.talkers import percentile
@@ -22,7 +23,7 @@ machine, the clients too, so these are not the limits of a cluster; ratios and C
 milliseconds. Nothing is simulated: Pulsar with its Functions worker (receipts mean *on disk*), Cassandra, Redis,
 two gateways, sockets.
 """
-ORDER = ("start", "talk", "idle", "drain")
+ORDER = ("start", "talk", "reconnect", "idle", "drain")
 _BARS = 12
 _HOW_DRAIN = """\
 How: all instances are stopped, the commands are published (KeyBased batches, fresh keys), one instance is
@@ -44,6 +45,13 @@ _HOW_IDLE = """\
 How: people with a session each (rows and tokens signed with the stack's key, not sign-ups), each a member of
 one room of 20, connect to one gateway and follow their rooms; at each step the resident memory of the gateway's
 process is read. Least squares. What the kernel holds for a socket is not in it."""
+
+_HOW_RECONNECT = """\
+How: everybody sits on one gateway, which gets SIGKILL; its supervisor starts it again. Each client sees its
+connection end, waits as the SDKs do (a quarter of a second, and full jitter that doubles from 0.5 s to 20 s), and
+connects with its position to any of the gateways, at random. *Recovered* is who gets `recovered: true`, *whole* who
+then has the message that was said meanwhile, once and in order. Times count from the end of the connection, to the
+answer to `connect`. Reads are those that Cassandra itself counted meanwhile, whoever asked."""
 
 
 def write(name: str, body: str, page: Path = PAGE) -> None:
@@ -127,6 +135,36 @@ def _talk(measured: Talk) -> list[str]:
         *_cpu_rows(measured),
         "",
     ]
+
+
+def reconnect(measured: Reconnect, machine: Machine, versions: str) -> str:
+    """The section of the killed gateway."""
+    back = measured.back
+    shares = " | ".join(f"{percentile(back.seconds, share):.1f}" for share in (0.5, 0.9, 0.99, 1.0))
+    asked = {table: count for table, count in measured.reads.items() if count}
+    listed = ", ".join(f"`{table}` {count:,}" for table, count in asked.items()) or "none"
+    return "\n".join(
+        [
+            "## A gateway dies, and all its clients come back",
+            "",
+            f"{measured.clients:,} clients in rooms of {MEMBERS}: all back, recovered, after"
+            f" **{max(back.seconds):.1f} s** (aim: ≤ 15).",
+            "",
+            "| clients | recovered | whole | attempts |",
+            "|---:|---:|---:|---:|",
+            f"| {measured.clients:,} | {back.recovered:,} | {back.whole:,} | {back.attempts:,} |",
+            "",
+            "| seconds | p50 | p90 | p99 | last |",
+            "|---|---:|---:|---:|---:|",
+            f"| connection lost → recovered | {shares} |",
+            "",
+            f"Reads of Cassandra meanwhile: {listed}.",
+            "",
+            _HOW_RECONNECT,
+            "",
+            _taken(machine, versions),
+        ]
+    )
 
 
 def start(measured: Start, machine: Machine, versions: str) -> str:

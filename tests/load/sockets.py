@@ -10,7 +10,7 @@ import asyncio
 import base64
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -26,6 +26,8 @@ AGAIN = 0.5
 AT_ONCE = 20
 """Connections on their way at the same time."""
 OnLine = Callable[[bytes], None]
+Subs = Mapping[str, Mapping[str, object]]
+"""Positions to go on from, by channel."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +41,16 @@ class Seat:
 class Socket(asyncio.Protocol):
     """One connection. `opened` ends with the answer to connect; every later line goes to `on_line`."""
 
-    def __init__(self, seat: Seat, on_line: OnLine) -> None:
+    def __init__(self, seat: Seat, on_line: OnLine, subs: Subs) -> None:
         self._seat = seat
+        self._subs = subs
         self._on_line = on_line
         self._buffer = b""
         self._upgraded = False
         self._transport: asyncio.Transport | None = None
         self.opened: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self.ended: str | None = None
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ask for the upgrade."""
@@ -77,7 +81,7 @@ class Socket(asyncio.Protocol):
             self._fail(f"the gateway answered {status.decode(errors='replace')}")
             return False
         self._buffer, self._upgraded = rest, True
-        self.send(to_json({"id": 1, "connect": {"token": self._seat.token}}))
+        self.send(to_json({"id": 1, "connect": {"token": self._seat.token, "subs": self._subs}}))
         return True
 
     def _frames(self) -> Iterator[bytes]:
@@ -113,6 +117,8 @@ class Socket(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The end."""
         self._fail("the connection was cut")
+        if not self.lost.done():
+            self.lost.set_result(None)
 
     def _fail(self, reason: str) -> None:
         self.ended = self.ended or reason
@@ -135,13 +141,17 @@ def _extent(data: bytes, at: int) -> tuple[int, int]:
     return payload, payload + (struct.unpack_from(form, data, start)[0] if len(data) >= payload else 0)
 
 
-async def connect(seat: Seat, on_line: OnLine) -> Socket:
-    """An open connection; tried again while the gateway says that its trouble is temporary. Raises LoadFailed."""
+async def connect(seat: Seat, on_line: OnLine, welcome: OnLine = lambda answer: None) -> Socket:
+    """An open connection; tried again while the gateway says that its trouble is temporary. Raises LoadFailed.
+
+    `welcome` gets the answer to its connect.
+    """
     try:
         async with asyncio.timeout(WAIT):
             while True:
-                socket, answer = await _open(seat, on_line)
+                socket, answer = await open_once(seat, on_line)
                 if b'"connect":' in answer[:40]:
+                    welcome(answer)
                     return socket
                 socket.close()
                 if b'"temporary":true' not in answer:
@@ -151,9 +161,11 @@ async def connect(seat: Seat, on_line: OnLine) -> Socket:
         raise LoadFailed(f"No connection to {seat.gateway}: {error or type(error).__name__}.") from error
 
 
-async def _open(seat: Seat, on_line: OnLine) -> tuple[Socket, bytes]:
-    """A socket, and the answer to its connect."""
+async def open_once(seat: Seat, on_line: OnLine, subs: Subs | None = None) -> tuple[Socket, bytes]:
+    """A socket, and the answer to its connect. Raises OSError, LoadFailed."""
     address = urlsplit(seat.gateway)
     host, port = address.hostname or "", address.port or 80
-    _, socket = await asyncio.get_running_loop().create_connection(lambda: Socket(seat, on_line), host, port)
+    _, socket = await asyncio.get_running_loop().create_connection(
+        lambda: Socket(seat, on_line, subs or {}), host, port
+    )
     return socket, await socket.opened
