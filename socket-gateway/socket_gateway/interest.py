@@ -73,7 +73,8 @@ class Interest:
     async def wait(self, timeout: float) -> None:
         """Until something is wanted, at most `timeout` seconds."""
         try:
-            await asyncio.wait_for(self._wake.wait(), timeout)
+            async with asyncio.timeout(timeout):  # wait_for of Python 3.11 may swallow a cancellation
+                await self._wake.wait()
         except TimeoutError:
             return
         self._wake.clear()
