@@ -60,7 +60,16 @@ class Talk:
         await until(f"message {seq} has {fields}", as_wanted, 30)
 
     async def forget_recent(self) -> None:
-        """As if so much had happened since that Redis has let go of all messages."""
+        """As if so much had happened since that Redis has let go of all messages; so they are stored."""
+        offset = (await self.lin.call("room.get", room=self.room))["head"]["offset"]
+
+        async def is_stored() -> bool:
+            heads = await asyncio.to_thread(
+                self.select, "SELECT offset FROM {keyspace}.room_heads WHERE room_id = {room}"
+            )
+            return bool(heads) and heads[0].offset >= offset
+
+        await until("all is stored", is_stored, 30)
         async with redis.asyncio.Redis.from_url(self.stack.redis.url) as memory:
             await memory.ltrim(redis_keys.recent(RoomId(self.room)), 1, 0)
 

@@ -19,9 +19,12 @@ FLAGS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Skips, and says why, where there is no Chromium."""
+    """Skips, and says why, where there is no Chromium.
+
+    For one module only: while it lives, Playwright keeps an event loop running, and no other test could run one.
+    """
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if chromium is None:
         pytest.skip("no Chromium is installed (apt-get install chromium): the web client is not tried in a browser")
