@@ -92,7 +92,7 @@ class Registry:
     async def run(self) -> None:
         """Heartbeat, interest and presence at every beat, at once where a room asks for it; a sweep now and then."""
         swept = touched = time.monotonic()
-        while True:
+        while not _cancelled():
             await self._attempt("heartbeat", self._heartbeat)
             await self._attempt("interest", self._settle)
             await self._attempt("presence", lambda: self._presence.settle(self._redis))
@@ -172,6 +172,12 @@ class Registry:
     async def _leave(self) -> None:
         await self._settle()
         await self._retire(keys=[redis_keys.GATEWAYS], args=[self._id, round(AGE * 1000)])
+
+
+def _cancelled() -> bool:
+    """A library below may take a cancellation for a lost connection, and swallow it: then this loop must end itself."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _head(room: RoomId, answer: Sequence[bytes]) -> RedisHead:
