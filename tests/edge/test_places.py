@@ -39,5 +39,5 @@ def test_every_gateway_is_behind_it() -> None:
 
 
 def test_what_the_edge_does_is_one_file_for_both(stack: Stack) -> None:
-    assert (stack.data / "edge" / "envoy.yaml").resolve() == sources() / "envoy.yaml"
+    assert (stack.data / "edge" / "config" / "envoy.yaml").resolve() == sources() / "envoy.yaml"
     assert (Path(__file__).parents[2] / "k8s" / "edge") == sources()

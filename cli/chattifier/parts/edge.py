@@ -77,10 +77,10 @@ def _address(port: int) -> Address:
 
 
 def _make_home(home: Path, layout: Layout, ports: Ports) -> None:
-    """What Envoy finds in the folder it runs in: both files, and the public keys."""
+    """What Envoy finds in the folder it runs in: the configuration, and the public keys."""
     home.mkdir(parents=True, exist_ok=True)
     folder = sources()
-    for name, target in (("envoy.yaml", folder / "envoy.yaml"), ("keys", layout.jwks.parent)):
+    for name, target in (("config", folder), ("keys", layout.jwks.parent)):
         link = home / name
         link.unlink(missing_ok=True)
         link.symlink_to(target)

@@ -1,0 +1,77 @@
+"""What must be true of every manifest, whatever cluster it is for."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+ENVOY = ("envoy.yaml", "places.yaml")
+
+
+def _documents() -> Iterator[tuple[str, dict[str, Any]]]:
+    for folder in ("k8s", "knative"):
+        for path in sorted((ROOT / folder).rglob("*.yaml")):
+            if path.name not in ENVOY:
+                for text in re.split(r"^---$", path.read_text(), flags=re.MULTILINE):
+                    yield path.relative_to(ROOT).as_posix(), yaml.safe_load(text)
+
+
+DOCUMENTS = list(_documents())
+PODS = [
+    pytest.param(document["spec"]["template"]["spec"], id=f"{document['kind']}-{document['metadata']['name']}")
+    for _, document in DOCUMENTS
+    if "template" in document.get("spec", {})
+]
+
+
+def test_there_are_pods_to_judge() -> None:
+    assert len(PODS) >= 3
+
+
+@pytest.mark.parametrize("pod", PODS)
+def test_every_container_is_harmless_and_bounded(pod: dict[str, Any]) -> None:
+    """Non-root, read-only, without privileges or the apiserver's token; with requests, a limit of memory, and probes."""
+    assert pod["automountServiceAccountToken"] is False
+    for container in pod["containers"]:
+        security = {**pod.get("securityContext", {}), **container["securityContext"]}
+        assert security["runAsNonRoot"] is True
+        assert security["readOnlyRootFilesystem"] is True
+        assert security["allowPrivilegeEscalation"] is False
+        assert security["capabilities"] == {"drop": ["ALL"]}
+        assert security["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert container["resources"]["requests"].keys() == {"cpu", "memory"}
+        assert "memory" in container["resources"]["limits"]
+        assert {"startupProbe", "readinessProbe"} <= container.keys()
+
+
+@pytest.mark.parametrize("pod", PODS)
+def test_every_mount_has_its_volume(pod: dict[str, Any]) -> None:
+    volumes = {volume["name"] for volume in pod.get("volumes", ())}
+    mounts = {mount["name"] for container in pod["containers"] for mount in container.get("volumeMounts", ())}
+    assert mounts == volumes
+
+
+def test_no_secret_is_in_the_repository() -> None:
+    assert [place for place, document in DOCUMENTS if document["kind"] == "Secret"] == []
+    assert [place for place, document in DOCUMENTS if "secretGenerator" in document] == []
+
+
+def test_the_base_renders_and_everything_in_it_is_in_one_namespace() -> None:
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("kubectl is not installed: the manifests are not rendered")
+    command = [kubectl, "kustomize", str(ROOT / "k8s" / "base")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    rendered = [yaml.safe_load(text) for text in re.split(r"^---$", done.stdout, flags=re.MULTILINE)]
+    assert {one["metadata"].get("namespace") for one in rendered if one["kind"] != "Namespace"} == {"chattifier"}
+    (edge,) = (one["data"] for one in rendered if one["kind"] == "ConfigMap" and one["metadata"]["name"] == "edge")
+    assert edge == {name: (ROOT / "k8s" / "edge" / name).read_text() for name in ENVOY}
