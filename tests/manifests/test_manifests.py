@@ -38,7 +38,7 @@ def test_there_are_pods_to_judge() -> None:
 
 @pytest.mark.parametrize("pod", PODS)
 def test_every_container_is_harmless_and_bounded(pod: dict[str, Any]) -> None:
-    """Non-root, read-only, without privileges or the apiserver's token; with requests, a limit of memory, and probes."""
+    """Non-root, read-only, without privileges or the apiserver's token; with requests, a memory limit, and probes."""
     assert pod["automountServiceAccountToken"] is False
     for container in pod["containers"]:
         security = {**pod.get("securityContext", {}), **container["securityContext"]}
