@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 import pulsar
 from pulsar.schema import BytesSchema
 
+from chat_functions.event_schema import EventSchema
 from chattifier.errors import StackError
-from chattifier.event_schema import EventSchema
 from pulsar_data import topics
 
 SUBSCRIPTION = "operators"

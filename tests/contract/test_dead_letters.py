@@ -9,7 +9,7 @@ import pulsar
 import pytest
 from pulsar.schema import BytesSchema
 
-from chattifier.event_schema import EventSchema
+from chat_functions.event_schema import EventSchema
 from pulsar_data import topics
 from tests.running_stack import Stack
 
