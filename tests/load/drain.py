@@ -20,7 +20,7 @@ from tests.load.errors import LoadFailed
 from tests.load.instances import Held
 from tests.load.stack import Stack
 
-ROUTER, STORE = "chat/core/chat-router", "chat/core/message-store"
+ROUTER, STORE, INDEX = "chat/core/chat-router", "chat/core/message-store", "chat/core/search-index"
 ROOMS, MEMBERS = 50, 20
 Say = Callable[[str], None]
 
@@ -69,7 +69,7 @@ def measure(stack: Stack, commands: int, rounds: int, say: Say) -> Drains:
     run = secrets.token_hex(4)
     rooms = crowd.rooms(stack, crowd.people(stack, ROOMS * MEMBERS), MEMBERS)
     say(f"{ROOMS} rooms of {MEMBERS} are there")
-    with crowd.client(stack) as client, comparison.deployed(stack, run) as naive:
+    with crowd.client(stack) as client, comparison.deployed(stack, run) as naive, instances.held(stack, INDEX):
         for number in range(rounds + 1):
             payloads = [(one.room, one.to_json()) for one in backlog.commands(rooms, commands, f"load-{run}")]
             router, store = _ours(stack, client, rooms, payloads)

@@ -26,8 +26,8 @@ two gateways, sockets.
 ORDER = ("start", "talk", "reconnect", "idle", "drain")
 _BARS = 12
 _HOW_DRAIN = """\
-How: all instances are stopped, the commands are published (KeyBased batches, fresh keys), one instance is
-started. *chat-router* (checks, numbers, publishes, commits, replies): from the first to the last event by the
+How: all instances are stopped, search-index for the whole time, the commands are published (KeyBased batches,
+fresh keys), one instance is started. *chat-router* (checks, numbers, publishes, commits, replies): from the first to the last event by the
 publish times in `events`, the first batch not counted. *message-store*: from the first to the last rise of the
 rooms' heads in Cassandra, on the events that the router has just left. *pass-through*: a function that parses
 each of the same commands, serialises it again and publishes it, at least once; by publish times as well. The
