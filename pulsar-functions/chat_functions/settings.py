@@ -49,6 +49,8 @@ class Settings(BaseModel):
     """Whether search-index runs; without it message.search is answered with 108."""
     store_interval: int = 50
     """message-store works a batch so often at most: nobody waits for it, and fuller batches cost Cassandra far less."""
+    index_interval: int = 2000
+    """search-index works a batch so often at most: archive looks through what is younger than 10 s itself."""
     batch: int = Field(default=1000, ge=1)
     """The most messages worked at once."""
     in_flight: int = Field(default=4000, ge=1)

@@ -37,6 +37,8 @@ class SearchIndex:
     def __init__(self, client: pulsar.Client, inbox: Inbox, tasks: asyncio.TaskGroup, settings: Settings) -> None:
         self._inbox = inbox
         self._tasks = tasks
+        self._interval = settings.index_interval / 1000
+        self._full = settings.batch
         self._tables = Tables(settings)
         self._terms = Terms(self._tables)
         self._lives = Lives()
@@ -48,7 +50,10 @@ class SearchIndex:
         await self._tables.connect([*terms.STATEMENTS, *reindexing.STATEMENTS])
 
     async def handle(self, batch: list[Incoming]) -> None:
-        """Index a batch, and ack it whole. While Cassandra does not answer everything waits: there is nothing else."""
+        """Index a batch, and ack it whole. While Cassandra does not answer everything waits: there is nothing else.
+
+        Nobody waits for it, so it gathers: the words that a room uses again and again become one write.
+        """
         entries: list[LogEntry] = []
         indexed: list[Incoming] = []
         for incoming in batch:
@@ -62,6 +67,8 @@ class SearchIndex:
         await retrying(lambda: self._index(counting), (TablesUnavailable,))
         for incoming in indexed:
             self._inbox.finish(incoming)
+        if batch and len(batch) < self._full:
+            await asyncio.sleep(self._interval)
 
     async def _parse(self, incoming: Incoming) -> LogEntry | ReindexRoom | None:
         try:
