@@ -27,12 +27,12 @@ ORDER = ("start", "talk", "reconnect", "idle", "drain")
 _BARS = 12
 _HOW_DRAIN = """\
 How: all instances are stopped, search-index for the whole time, the commands are published (KeyBased batches,
-fresh keys), one instance is started. *chat-router* (checks, numbers, publishes, commits, replies): from the first to the last event by the
-publish times in `events`, the first batch not counted. *message-store*: from the first to the last rise of the
-rooms' heads in Cassandra, on the events that the router has just left. *pass-through*: a function that parses
-each of the same commands, serialises it again and publishes it, at least once; by publish times as well. The
-start of a process is in none of them. The cold round is the first one on a stack that has just started, whose JVMs
-still compile; it is not counted. CPU is that of the function's process."""
+fresh keys), one instance is started. *chat-router* (checks, numbers, publishes, commits, replies): from the first
+to the last event by the publish times in `events`, the first batch not counted. *message-store*: from the first
+to the last rise of the rooms' heads in Cassandra, on the events that the router has just left. *pass-through*: a
+function that parses each of the same commands, serialises it again and publishes it, at least once; by publish
+times as well. The start of a process is in none of them. The cold round is the first one, in which the JVMs of a
+stack that has just started still compile; it is not counted. CPU is that of the function's process."""
 _HOW_TALK = """\
 How: a timetable says when each message is due, and every time counts from there, so what waits behind a stall
 counts as late as well (no coordinated omission). Members sit on the two gateways in turn; a message is on its
