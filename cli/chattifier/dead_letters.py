@@ -16,6 +16,7 @@ from pulsar.schema import BytesSchema
 
 from chat_functions.event_schema import EventSchema
 from chattifier.errors import StackError
+from chattifier.pulsar_client import Broker, connected
 from pulsar_data import topics
 
 SUBSCRIPTION = "operators"
@@ -37,14 +38,6 @@ class Letter:
     last_time: str
     payload: bytes = field(repr=False)
     messages: tuple[pulsar.Message, ...] = field(repr=False, compare=False)
-
-
-@dataclass(frozen=True)
-class PulsarAddress:
-    """Where Pulsar is, with a token if it wants one."""
-
-    service_url: str
-    token: str | None = field(default=None, repr=False)
 
 
 class Mailbox:
@@ -93,26 +86,18 @@ class Mailbox:
 
 
 @contextmanager
-def opened(address: PulsarAddress, function: str) -> Iterator[Mailbox]:
+def opened(broker: Broker, function: str) -> Iterator[Mailbox]:
     """Open the mailbox of a function, for one operator at a time. Raises StackError if that is not possible."""
-    authentication = pulsar.AuthenticationToken(address.token) if address.token else None
-    logger = pulsar.ConsoleLogger(pulsar.LoggerLevel.Error)
-    client = pulsar.Client(
-        address.service_url, authentication=authentication, operation_timeout_seconds=10, logger=logger
-    )
-    try:
-        consumer = client.subscribe(
-            topics.dead_letters(function), SUBSCRIPTION, initial_position=pulsar.InitialPosition.Earliest
-        )
+    with connected(broker) as client:
+        try:
+            consumer = client.subscribe(
+                topics.dead_letters(function), SUBSCRIPTION, initial_position=pulsar.InitialPosition.Earliest
+            )
+        except pulsar.ConsumerBusy as error:
+            raise StackError(
+                "Somebody else is at these dead letters at the moment: try again when they are done."
+            ) from error
         yield Mailbox(client, consumer)
-    except pulsar.ConsumerBusy as error:
-        raise StackError(
-            "Somebody else is at these dead letters at the moment: try again when they are done."
-        ) from error
-    except pulsar.PulsarException as error:
-        raise StackError(f"Pulsar at {address.service_url} refused: {error}.") from error
-    finally:
-        client.close()
 
 
 def find(letters: Sequence[Letter], wanted: str) -> Letter:

@@ -14,8 +14,8 @@ from itertools import islice
 import pulsar
 
 from chattifier import schema
-from chattifier.dead_letters import PulsarAddress
 from chattifier.errors import StackError
+from chattifier.pulsar_client import Broker, connected
 from chattifier.schema import CassandraAddress
 from chattifier.topics import Admin
 from pulsar_data.model import RoomId
@@ -71,19 +71,10 @@ def _tell(done: Callable[[int], None], asked: int, left: int) -> None:
 
 
 @contextmanager
-def opened(address: PulsarAddress, admin: Admin) -> Iterator[Reindexing]:
+def opened(broker: Broker, admin: Admin) -> Iterator[Reindexing]:
     """Connect. Raises StackError if that is not possible."""
-    authentication = pulsar.AuthenticationToken(address.token) if address.token else None
-    logger = pulsar.ConsoleLogger(pulsar.LoggerLevel.Error)
-    client = pulsar.Client(
-        address.service_url, authentication=authentication, operation_timeout_seconds=10, logger=logger
-    )
-    try:
+    with connected(broker) as client:
         yield Reindexing(admin, client.create_producer(REINDEX))
-    except pulsar.PulsarException as error:
-        raise StackError(f"Pulsar at {address.service_url} refused: {error}.") from error
-    finally:
-        client.close()
 
 
 @contextmanager

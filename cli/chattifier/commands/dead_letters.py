@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from chattifier.commands.stack import data_option
-from chattifier.dead_letters import Letter, Mailbox, PulsarAddress, find, opened
+from chattifier.dead_letters import Letter, Mailbox, find, opened
 from chattifier.errors import StackError
 from chattifier.layout import Layout
+from chattifier.pulsar_client import Broker
 from chattifier.run_state import read
 from chattifier.status import report
 from pulsar_data.topics import FUNCTIONS
@@ -30,13 +31,13 @@ def _pulsar_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return url(token(data_option(function)))
 
 
-def _address(layout: Layout, service_url: str | None, token: str | None) -> PulsarAddress:
+def _address(layout: Layout, service_url: str | None, token: str | None) -> Broker:
     if service_url is not None:
-        return PulsarAddress(service_url, token)
+        return Broker(service_url, token)
     state = read(layout.run_file)
     if state is None or not state.up:
         raise StackError("No local stack is running: start one with `chattifier up`, or give --service-url.")
-    return PulsarAddress(report(layout, state).pulsar.service_url, token)
+    return Broker(report(layout, state).pulsar.service_url, token)
 
 
 function_argument = click.argument("function", type=click.Choice(FUNCTIONS))

@@ -10,9 +10,9 @@ from rich.console import Console
 
 from chattifier import reindex as reindexing
 from chattifier.commands.stack import data_option
-from chattifier.dead_letters import PulsarAddress
 from chattifier.errors import StackError
 from chattifier.layout import Layout
+from chattifier.pulsar_client import Broker
 from chattifier.run_state import read
 from chattifier.schema import CassandraAddress
 from chattifier.status import report
@@ -54,7 +54,7 @@ def reindex(
         admin_url, service_url, cassandra = _local(layout)
     console = Console(stderr=True)
     with (
-        reindexing.opened(PulsarAddress(service_url, token), Admin(admin_url.rstrip("/"), token)) as work,
+        reindexing.opened(Broker(service_url, token), Admin(admin_url.rstrip("/"), token)) as work,
         nullcontext(iter([room])) if room else reindexing.all_rooms(_address(cassandra, keyspace)) as rooms,
         console.status("Indexing") as shown,
     ):

@@ -1,0 +1,36 @@
+"""A client of Pulsar's broker, for one command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pulsar
+
+from chattifier.errors import StackError
+
+
+@dataclass(frozen=True)
+class Broker:
+    """Where Pulsar's broker is, with a token if it wants one."""
+
+    service_url: str
+    token: str | None = field(default=None, repr=False)
+
+
+@contextmanager
+def connected(broker: Broker) -> Iterator[pulsar.Client]:
+    """A client, closed in the end. What Pulsar refuses meanwhile becomes a StackError."""
+    client = pulsar.Client(
+        broker.service_url,
+        authentication=pulsar.AuthenticationToken(broker.token) if broker.token else None,
+        operation_timeout_seconds=10,
+        logger=pulsar.ConsoleLogger(pulsar.LoggerLevel.Error),
+    )
+    try:
+        yield client
+    except pulsar.PulsarException as error:
+        raise StackError(f"Pulsar at {broker.service_url} refused: {error}.") from error
+    finally:
+        client.close()
