@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from pulsar_data.ids import new_key
+from tests.clients import patience
+from tests.clients.patience import WITHIN
 from tests.clients.people import Person
 from tests.clients.socket import ErrorReply, Gone, Socket
 
 Json = Mapping[str, Any]
-WITHIN = 30.0
-"""Seconds for whatever must happen: machines are slow at times."""
 
 
 class Device:
@@ -33,7 +33,7 @@ class Device:
     @asynccontextmanager
     async def connected(cls, person: Person, gateway: str, **request: Any) -> AsyncIterator[Device]:
         """Connected to this gateway for the length of a block."""
-        socket = await _let_in(gateway, {"token": person.token, **request})
+        socket = await patience.let_in(gateway, {"token": person.token, **request})
         device = cls(person, socket)
         listening = asyncio.create_task(device._listen())
         try:
@@ -54,14 +54,7 @@ class Device:
         """Call a method; a change gets a fresh key if none is given. Tries again what fails for the moment."""
         if method not in KEYLESS:
             data.setdefault("key", new_key(time.time_ns() // 1_000_000))
-        deadline = time.monotonic() + WITHIN
-        while True:
-            try:
-                return await self._socket.rpc(method, data)
-            except ErrorReply as error:
-                if not error.temporary or time.monotonic() > deadline:
-                    raise
-                await asyncio.sleep(0.1)
+        return await patience.call(self._socket, method, data)
 
     async def refused(self, method: str, **data: Any) -> int:
         """The code with which it is refused."""
@@ -103,17 +96,6 @@ def _event(push: Json, room: str) -> Json:
     """The room event that a push is; empty for any other push."""
     event: Json = push.get("pub", {}).get("data", {}) if push.get("channel") == f"room:{room}" else {}
     return event
-
-
-async def _let_in(gateway: str, request: Json) -> Socket:
-    deadline = time.monotonic() + WITHIN
-    while True:
-        try:
-            return await Socket.open(gateway, request)
-        except (Gone, ErrorReply) as error:
-            if time.monotonic() > deadline or (isinstance(error, ErrorReply) and not error.temporary):
-                raise
-            await asyncio.sleep(0.2)
 
 
 @asynccontextmanager

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.clients import patience
+from tests.clients.patience import WITHIN
 from tests.clients.people import Person
 from tests.clients.socket import ErrorReply, Gone, Socket
 from tests.model.world import Said
 
 Json = Mapping[str, Any]
-WITHIN = 30.0
-"""Seconds for what must come."""
 
 
 @dataclass
@@ -92,7 +91,7 @@ class Replica:
             f"room:{room}": {"recover": True, "epoch": copy.epoch, "offset": copy.offset}
             for room, copy in self.rooms.items()
         }
-        self._socket = await self._let_in(gateway, {"token": self._token, "subs": positions})
+        self._socket = await patience.let_in(gateway, {"token": self._token, "subs": positions})
         welcome = self._socket.welcome
         self.summaries = {summary["room"]: summary for summary in welcome["data"]["rooms"]}
         self._listening = asyncio.create_task(self._listen(self._socket))
@@ -101,16 +100,6 @@ class Replica:
             del self.rooms[room]
         for room, sub in subs.items():
             self._enter(room, sub)
-
-    async def _let_in(self, gateway: str, request: Json) -> Socket:
-        deadline = time.monotonic() + WITHIN
-        while True:
-            try:
-                return await Socket.open(gateway, request)
-            except (Gone, ErrorReply) as error:
-                if time.monotonic() > deadline or (isinstance(error, ErrorReply) and not error.temporary):
-                    raise
-                await asyncio.sleep(0.2)
 
     def _enter(self, room: str, sub: Json) -> None:
         copy = self.rooms.get(room)
@@ -170,14 +159,7 @@ class Replica:
     async def call(self, method: str, data: Json) -> Json:
         """Call a method, again while it fails for the moment. Raises ErrorReply."""
         assert self._socket is not None
-        deadline = time.monotonic() + WITHIN
-        while True:
-            try:
-                return await self._socket.rpc(method, data)
-            except ErrorReply as error:
-                if not error.temporary or time.monotonic() > deadline:
-                    raise
-                await asyncio.sleep(0.1)
+        return await patience.call(self._socket, method, data)
 
     async def reach(self, room: str, offset: int) -> Copy:
         """The copy of a room once it is so far. Raises what went wrong in listening."""
