@@ -50,6 +50,17 @@ class TopicProducer:
         self._single: pulsar.Producer | None = None
         self._batched: pulsar.Producer | None = None
 
+    async def prepare(self) -> None:
+        """Make both producers now. What cannot be made now is made on first use.
+
+        Else the second one is made in the worst moment: the first that brings many messages at once is the one in which
+        another instance has died.
+        """
+        made = await asyncio.gather(self._producer(few=True), self._producer(few=False), return_exceptions=True)
+        for one in made:
+            if isinstance(one, BaseException):
+                log.warning("no_producer %s %s", self._topic, type(one).__name__)
+
     async def publish(self, messages: Sequence[Outgoing]) -> list[bool]:
         """Publish in order; per message whether it is durable. Order within a key holds over the whole call."""
         return await (await self.send(messages)).all()

@@ -78,8 +78,9 @@ class ChatRouter:
         self._courier = Courier(self._redis, Outbox(client, tasks), inbox, tasks, self._crash)
 
     async def start(self) -> None:
-        """Cassandra connects meanwhile: only rare commands need it. Redis and Pulsar connect by use."""
+        """Cassandra connects meanwhile: only rare commands need it. Redis connects by use."""
         self._tasks.create_task(self._tables.connect([*rebuild.STATEMENTS, *look_ups.STATEMENTS]))
+        await self._events.prepare()
 
     async def handle(self, batch: list[Incoming]) -> None:
         """Work a batch through all stages. Rooms that must wait are parked with all that is behind them."""
