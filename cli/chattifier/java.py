@@ -7,6 +7,10 @@ from pathlib import Path
 
 from chattifier.errors import MachineError
 
+MODEST_COMPILERS = ("-XX:ThreadPriorityPolicy=1", "-XX:CompilerThreadPriority=10")
+"""The compilers of a young JVM take a core for a minute: on a small machine they run behind all parts (10 is how nice
+they are). The policy is what lets a JVM set priorities at all; Cassandra's compactions then yield, too."""
+
 
 def java_home() -> Path:
     """The folder of the runtime. Raises MachineError if it is missing."""

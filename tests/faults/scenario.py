@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.faults import stored
 from tests.faults.crowd import Crowd, gathered
 from tests.faults.functions import Functions
-from tests.faults.judge import Verdict, judge
+from tests.faults.judge import Fault, Verdict, judge
 from tests.running_stack import Stack
 
 WARM = 30.0
@@ -36,3 +36,21 @@ async def run(
         rows = await asyncio.to_thread(stored.read, stack, crowd.rooms)
         await crowd.until_heard(rows)
         return judge(crowd.journals, rows, within=within)
+
+
+async def in_time(run: Callable[[], Awaitable[Verdict]]) -> Verdict:
+    """The verdict on one run; if all that is wrong with it is that something was late, on the median of three.
+
+    A machine that is shared stands still now and then, and whatever the system does is late by that. A promise that is
+    broken one time in three is none; one that is kept two times in three was not broken by us. Nothing but lateness
+    gets a second chance.
+    """
+    runs = [await run()]
+    if _only_late(runs[0]):
+        runs += [await run(), await run()]
+    wrong = [verdict for verdict in runs if verdict.findings and not _only_late(verdict)]
+    return wrong[0] if wrong else sorted(runs, key=lambda verdict: verdict.worst)[len(runs) // 2]
+
+
+def _only_late(verdict: Verdict) -> bool:
+    return {finding.fault for finding in verdict.findings} == {Fault.LATE}

@@ -17,9 +17,10 @@ from tests.faults import scenario
 from tests.faults.conftest import Record
 from tests.faults.crowd import Crowd
 from tests.faults.functions import Functions
+from tests.faults.judge import Verdict
 from tests.running_stack import Stack
 
-pytestmark = [pytest.mark.stack, pytest.mark.quiet, pytest.mark.anyio, pytest.mark.timeout(400, func_only=True)]
+pytestmark = [pytest.mark.stack, pytest.mark.quiet, pytest.mark.anyio, pytest.mark.timeout(600, func_only=True)]
 TIMES = 10
 WITHIN = 1.0
 """Seconds from the moment a message was meant to be sent until every member has it."""
@@ -42,8 +43,12 @@ async def test_a_killed_function_process_costs_nobody_anything(
             await functions.kill(function, chance.randrange(2))
         await asyncio.sleep(2.0)
 
-    verdict = await scenario.run(stack, functions, chance, kills, within=WITHIN, again=True)
-    record(f"kill -9 {function}", TIMES, verdict)
+    async def run() -> Verdict:
+        verdict = await scenario.run(stack, functions, chance, kills, within=WITHIN, again=True)
+        record(f"kill -9 {function}", TIMES, verdict)
+        return verdict
+
+    verdict = await scenario.in_time(run)
     assert not verdict.findings, str(verdict)
 
 
@@ -60,8 +65,12 @@ async def test_a_flushed_redis_costs_nobody_anything(
                 await memory.flushall()
             await asyncio.sleep(2.0)
 
-    verdict = await scenario.run(stack, functions, chance, flushes, within=WITHIN_AFTER_FLUSH, again=True)
-    record("FLUSHALL", TIMES, verdict)
+    async def run() -> Verdict:
+        verdict = await scenario.run(stack, functions, chance, flushes, within=WITHIN_AFTER_FLUSH, again=True)
+        record("FLUSHALL", TIMES, verdict)
+        return verdict
+
+    verdict = await scenario.in_time(run)
     assert not verdict.findings, str(verdict)
 
 

@@ -62,6 +62,16 @@ class Raw:
                 size = int.from_bytes(await self._reader.readexactly(width), "big")
             return first & 0x0F, await self._reader.readexactly(size)
 
+    async def reply(self) -> dict[str, Any]:
+        """The next reply to a command; pushes and the server's pings are passed over."""
+        while True:
+            opcode, payload = await self.read()
+            assert opcode == TEXT, f"a frame of opcode {opcode} instead of a reply"
+            for line in payload.splitlines():
+                frame: dict[str, Any] = json.loads(line)
+                if frame and "push" not in frame:
+                    return frame
+
     async def closed(self) -> int:
         """The code of the close frame; whatever comes before it is passed over."""
         while True:
@@ -141,7 +151,7 @@ async def test_a_character_may_be_cut_between_fragments(url: str, people: People
     cut = command.index("é".encode()) + 1
     async with raw(url, people[0].token) as connection:
         await connection.send(frame(TEXT, command[:cut], fin=False), frame(0, command[cut:]))
-        assert json.loads((await connection.read())[1])["error"]["code"] == 104
+        assert (await connection.reply())["error"]["code"] == 104
 
 
 async def test_pings_are_answered_even_between_fragments(url: str, people: People) -> None:
@@ -151,7 +161,7 @@ async def test_pings_are_answered_even_between_fragments(url: str, people: Peopl
             frame(TEXT, b'{"id":2,', fin=False), frame(PING, b"x" * 125), frame(PONG, b"?"), frame(0, b'"ping":{}}')
         )
         assert await connection.read() == (PONG, b"x" * 125)
-        assert json.loads((await connection.read())[1]) == {"id": 2, "ping": {}}
+        assert await connection.reply() == {"id": 2, "ping": {}}
 
 
 async def test_empty_fragments_and_frames_are_bounded(url: str, people: People) -> None:
@@ -160,7 +170,7 @@ async def test_empty_fragments_and_frames_are_bounded(url: str, people: People) 
         await connection.send(
             frame(TEXT, b"", fin=False), *[frame(0, b"", fin=False)] * 50, frame(0, b'{"id":2,"ping":{}}')
         )
-        assert json.loads((await connection.read())[1]) == {"id": 2, "ping": {}}
+        assert await connection.reply() == {"id": 2, "ping": {}}
         await connection.send(frame(TEXT, b"", fin=False), *[frame(0, b"", fin=False)] * 2000)
         assert await connection.closed() == 1009
 
@@ -169,7 +179,7 @@ async def test_a_binary_frame_is_read_as_text(url: str, people: People) -> None:
     """The protocol says text; the bytes are the same, and some clients cannot choose."""
     async with raw(url, people[0].token) as connection:
         await connection.send(frame(BINARY, b'{"id":2,"ping":{}}'))
-        assert json.loads((await connection.read())[1]) == {"id": 2, "ping": {}}
+        assert await connection.reply() == {"id": 2, "ping": {}}
 
 
 @pytest.mark.parametrize(
@@ -202,7 +212,7 @@ async def test_lengths_at_the_edges_of_their_forms_are_read(url: str, people: Pe
     assert len(padded) == size
     async with raw(url, people[0].token) as connection:
         await connection.send(frame(TEXT, padded))
-        answer = json.loads((await connection.read())[1])
+        answer = await connection.reply()
         assert answer["id"] == 2
         assert "rpc" in answer
 
@@ -213,7 +223,7 @@ async def test_bytes_may_come_one_by_one(url: str, people: People) -> None:
         for byte in frame(TEXT, b'{"id":2,"ping":{}}'):
             await connection.send(bytes([byte]))
             await asyncio.sleep(0)
-        assert json.loads((await connection.read())[1]) == {"id": 2, "ping": {}}
+        assert await connection.reply() == {"id": 2, "ping": {}}
 
 
 async def test_many_commands_in_one_packet_are_answered_in_order(url: str, people: People) -> None:
@@ -221,4 +231,4 @@ async def test_many_commands_in_one_packet_are_answered_in_order(url: str, peopl
     async with raw(url, people[0].token) as connection:
         await connection.send(*[frame(TEXT, b'{"id":%d,"ping":{}}' % number) for number in range(2, 300)])
         for number in range(2, 300):
-            assert json.loads((await connection.read())[1]) == {"id": number, "ping": {}}
+            assert await connection.reply() == {"id": number, "ping": {}}

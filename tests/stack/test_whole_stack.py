@@ -13,7 +13,9 @@ import psutil
 import pulsar
 import pytest
 
+from chattifier import topics as places
 from chattifier.function_instances import instances_of
+from chattifier.topics import LOOK_AHEAD, Admin
 from pulsar_data import topics
 from pulsar_data.topics import FUNCTIONS
 from tests.running_stack import Stack
@@ -72,6 +74,19 @@ def test_deploying_the_same_again_changes_nothing(stack: Stack) -> None:
     assert done.code == 0, done.err
     assert done.out.splitlines()[-1] == "unchanged"
     assert {name: stack.pids(name) for name in FUNCTIONS} == before
+
+
+def test_deploying_says_what_the_brokers_lack(stack: Stack) -> None:
+    """Nothing here; if a room could stand still, what to set, and how."""
+    admin = Admin(stack.pulsar.admin_url)
+    setting = f"/admin/v2/brokers/configuration/{LOOK_AHEAD}"
+    assert places.advice(admin) is None
+    admin.request("POST", f"{setting}/20000")
+    try:
+        assert eventually(lambda: f"Set {LOOK_AHEAD}=1" in (places.advice(admin) or ""))
+    finally:
+        admin.request("POST", f"{setting}/1")
+        assert eventually(lambda: places.advice(admin) is None)
 
 
 def test_deploying_other_code_runs_other_code(stack: Stack, tmp_path: Path) -> None:

@@ -78,6 +78,8 @@ def deploy(
     names = tuple(name for name in FUNCTIONS if search or name != SEARCH_INDEX)
     tool = PulsarAdmin(distribution, admin.url, service_url, token)
     click.echo(topics.ensure(admin))
+    if advice := topics.advice(admin):
+        click.echo(advice, err=True)
     click.echo(Deployment(tool, admin, Sources.installed(functions), config, parallelism, with_deps, names).run())
 
 

@@ -9,7 +9,7 @@ from string import Template
 
 from chattifier.artifacts import pinned
 from chattifier.downloads import Cache
-from chattifier.java import java
+from chattifier.java import MODEST_COMPILERS, java
 from chattifier.layout import Layout
 from chattifier.parts.part import Part
 from chattifier.ports import HOST, Ports
@@ -65,6 +65,7 @@ def _argv(home: Path, cache: Cache) -> tuple[str, ...]:
     return (
         str(java()),
         *("-Xms256m", "-Xmx512m", "-XX:MaxDirectMemorySize=256m", "-XX:+UseSerialGC"),
+        *MODEST_COMPILERS,
         *(option for option in required if option and not option.startswith("#")),
         f"-javaagent:{agent}",
         *(f"-D{name}={value}" for name, value in properties.items()),

@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 
 from chattifier.downloads import Cache
-from chattifier.java import java_home
+from chattifier.java import MODEST_COMPILERS, java_home
 from chattifier.layout import Layout
 from chattifier.parts.part import Part, ok
 from chattifier.ports import HOST, Ports
 from chattifier.processes import environment
+from chattifier.topics import LOOK_AHEAD
 
 BROKER_SETTINGS = {
     "bindAddress": HOST,
@@ -24,7 +25,8 @@ BROKER_SETTINGS = {
     # Together they take a hop from 7 ms to under 1 ms: nobody waits for a fuller batch or the next look.
     "journalFlushWhenQueueEmpty": "true",
     "managedLedgerNewEntriesCheckDelayInMillis": "0",
-    "keySharedLookAheadMsgInReplayThresholdPerSubscription": "1",
+    # A quiet room stands still otherwise, now and then, after an instance was replaced: see topics.advice.
+    LOOK_AHEAD: "1",
     # Bounded caches: the shipped values are shares of the JVM's memory, meant for a machine of its own.
     "managedLedgerCacheSizeMB": "64",
     "dbStorage_writeCacheMaxSizeMb": "64",
@@ -37,7 +39,7 @@ WORKER_SETTINGS = {
 }
 JVM = "-Xms256m -Xmx512m -XX:MaxDirectMemorySize=512m"
 # Without the AlwaysPreTouch of Pulsar's default: idle memory stays small.
-GC = "-XX:+UseSerialGC -XX:+PerfDisableSharedMem"
+GC = " ".join(("-XX:+UseSerialGC", "-XX:+PerfDisableSharedMem", *MODEST_COMPILERS))
 
 
 def pulsar(layout: Layout, ports: Ports, cache: Cache) -> Part:

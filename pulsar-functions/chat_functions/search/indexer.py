@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Iterator, Sequence
 
@@ -30,6 +31,9 @@ from pulsar_data.search import ReindexRoom
 
 log = logging.getLogger(__name__)
 
+MODEST = 10
+"""How nice this thread and those that it starts are to others: they get a tenth of what others get on the same core."""
+
 
 class SearchIndex:
     """The handler of search-index."""
@@ -46,7 +50,8 @@ class SearchIndex:
         self._graves = DeadLetters(TopicProducer(client, dead_letters.topic("search-index")), inbox)
 
     async def start(self) -> None:
-        """Connect to Cassandra."""
+        """Connect to Cassandra. Nobody waits for an index, so whoever else wants the core goes first."""
+        os.nice(MODEST)
         await self._tables.connect([*terms.STATEMENTS, *reindexing.STATEMENTS])
 
     async def handle(self, batch: list[Incoming]) -> None:
