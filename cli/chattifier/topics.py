@@ -25,8 +25,8 @@ CORE_RETENTION: Mapping[str, int] = {"retentionTimeInMinutes": 60, "retentionSiz
 GATEWAY_TTL_SECONDS = 60
 """A delivery that was not taken within a minute is of no use: the sockets have gone elsewhere, and recover."""
 
-LOOK_AHEAD = "keySharedLookAheadMsgInReplayThresholdPerSubscription"
-"""Broker setting. Above 1, a room can stand still: see `advice`."""
+CLASSIC = "subscriptionKeySharedUseClassicPersistentImplementation"
+"""Broker setting. Unless it is on, a room can stand still: see `advice`."""
 Json = Mapping[str, object] | list[str] | int | bool
 
 
@@ -82,17 +82,17 @@ def ensure(admin: Admin) -> str:
 def advice(admin: Admin) -> str | None:
     """What is to be changed in the broker's settings, as far as this token may see them.
 
-    While a room goes from one instance to another, what comes for it is put aside. Pulsar (4.0.8) forgets to look at it
-    again if it reads ahead of it at the wrong moment: it then lies there until something else happens in that
-    partition. With a limit of 1 it does not read ahead, and looks every few ms.
+    While a room goes from one instance to another, Pulsar puts aside what comes for it. Since 4.0 (seen in 4.0.8) it
+    forgets to look at it again if it reads ahead of it at the wrong moment: it then lies there until something else
+    happens in that partition. The way in which it did this before is still there.
     """
     response = admin.request("GET", "/admin/v2/brokers/configuration/runtime", allowed=(401, 403, 404))
-    if not response.is_success or response.json().get(LOOK_AHEAD) == "1":
+    if not response.is_success or response.json().get(CLASSIC, "true") == "true":  # older ones have no other way
         return None
     return (
-        f"Set {LOOK_AHEAD}=1 in this Pulsar's brokers: without it a quiet room may stand still after an"
-        f" instance was replaced. `pulsar-admin brokers update-dynamic-config --config {LOOK_AHEAD} --value 1`"
-        " does it while they run."
+        f"Set {CLASSIC}=true in this Pulsar's brokers: without it a quiet room may stand still after an"
+        f" instance was replaced. `pulsar-admin brokers update-dynamic-config --config {CLASSIC} --value true`"
+        " does it while they run, for subscriptions that are opened from then on."
     )
 
 

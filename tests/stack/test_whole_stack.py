@@ -15,7 +15,7 @@ import pytest
 
 from chattifier import topics as places
 from chattifier.function_instances import instances_of
-from chattifier.topics import LOOK_AHEAD, Admin
+from chattifier.topics import CLASSIC, Admin
 from pulsar_data import topics
 from pulsar_data.topics import FUNCTIONS
 from tests.running_stack import Stack
@@ -79,13 +79,13 @@ def test_deploying_the_same_again_changes_nothing(stack: Stack) -> None:
 def test_deploying_says_what_the_brokers_lack(stack: Stack) -> None:
     """Nothing here; if a room could stand still, what to set, and how."""
     admin = Admin(stack.pulsar.admin_url)
-    setting = f"/admin/v2/brokers/configuration/{LOOK_AHEAD}"
+    setting = f"/admin/v2/brokers/configuration/{CLASSIC}"
     assert places.advice(admin) is None
-    admin.request("POST", f"{setting}/20000")
+    admin.request("POST", f"{setting}/false")
     try:
-        assert eventually(lambda: f"Set {LOOK_AHEAD}=1" in (places.advice(admin) or ""))
+        assert eventually(lambda: f"Set {CLASSIC}=true" in (places.advice(admin) or ""))
     finally:
-        admin.request("POST", f"{setting}/1")
+        admin.request("POST", f"{setting}/true")
         assert eventually(lambda: places.advice(admin) is None)
 
 

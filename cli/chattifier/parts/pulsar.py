@@ -13,7 +13,7 @@ from chattifier.layout import Layout
 from chattifier.parts.part import Part, ok
 from chattifier.ports import HOST, Ports
 from chattifier.processes import environment
-from chattifier.topics import LOOK_AHEAD
+from chattifier.topics import CLASSIC
 
 BROKER_SETTINGS = {
     "bindAddress": HOST,
@@ -26,7 +26,7 @@ BROKER_SETTINGS = {
     "journalFlushWhenQueueEmpty": "true",
     "managedLedgerNewEntriesCheckDelayInMillis": "0",
     # A quiet room stands still otherwise, now and then, after an instance was replaced: see topics.advice.
-    LOOK_AHEAD: "1",
+    CLASSIC: "true",
     # Bounded caches: the shipped values are shares of the JVM's memory, meant for a machine of its own.
     "managedLedgerCacheSizeMB": "64",
     "dbStorage_writeCacheMaxSizeMb": "64",
