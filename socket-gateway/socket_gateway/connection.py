@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from pulsar_data.model import RoomId, UserId
 from pulsar_data.queries import Query
 from socket_gateway import commands, protocol, pushes
 from socket_gateway.opening import Opening
+from socket_gateway.pace import Pace
 from socket_gateway.protocol import BadFrameError, Command, ConnectRequest, Pong, Refused
 from socket_gateway.requests import Answer, OnAnswer
 from socket_gateway.tokens import Identity
@@ -44,6 +46,7 @@ class Connection:
         "_expiry",
         "_extra",
         "_opening",
+        "_pace",
         "_pinged",
         "_timer",
         "_writer",
@@ -84,6 +87,7 @@ class Connection:
         self._expiry: asyncio.TimerHandle | None = None
         self._pinged = False
         self._extra = 0
+        self._pace = Pace(time.monotonic())
 
     async def run(self, receive: Receive) -> None:
         """Handle what the client sends, in order, until the socket is closed by either side."""
@@ -113,10 +117,20 @@ class Connection:
             self.close(Disconnect.BAD_REQUEST)
         elif isinstance(incoming, Pong):
             self._pong()
-        elif isinstance(incoming, Refused):
-            self.refuse(incoming.id, RpcError.of(incoming.code))
-        else:
-            commands.handle(self, incoming)
+        elif self._may_ask(incoming):
+            if isinstance(incoming, Refused):
+                self.refuse(incoming.id, RpcError.of(incoming.code))
+            else:
+                commands.handle(self, incoming)
+
+    def _may_ask(self, incoming: Command | Refused) -> bool:
+        limits = self.gateway.limits
+        may = self._pace.take(time.monotonic(), limits.commands, limits.commands_burst)
+        if may is None:
+            self.close(Disconnect.TOO_MANY_REQUESTS)
+        elif not may:
+            self.refuse(incoming.id, RpcError.of(ErrorCode.TOO_MANY_REQUESTS))
+        return may is True
 
     async def _first(self, incoming: protocol.Incoming) -> None:
         """Only a connect may come first. Nothing behind it is looked at until it is answered."""

@@ -107,6 +107,10 @@ class Hub:
         """Whether a connection of the user is here, opened or about to."""
         return user in self._users
 
+    def connections(self, user: UserId) -> int:
+        """How many of the user's are here, opened or about to."""
+        return len(self._users.get(user, ()))
+
     def add(self, member: Member) -> None:
         """A connection has shown a valid token: from now on a revocation finds it."""
         self._users.setdefault(member.user, {})[member] = None

@@ -68,6 +68,9 @@ class Opening:
             self._refuse(RpcError.of(ErrorCode.INTERNAL))
             return
         gateway, self._identity = self._gateway, identity
+        if gateway.hub.connections(identity.user) >= gateway.limits.user_connections:
+            self._connection.close(Disconnect.CONNECTION_LIMIT)
+            return
         self._connection.authenticated(identity, follows=self._request.server_subs)
         self._token = gateway.backlog.begin(self._overflow)
         self._asked = gateway.requests.number()

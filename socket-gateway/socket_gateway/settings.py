@@ -37,6 +37,11 @@ class Limits:
     """How long a close frame may take to be read before the connection is cut."""
     inflight: int = 128
     """Unanswered commands of one connection; one more is too many requests (111)."""
+    commands: float = 100.0
+    """Commands a second of one connection, and how many at once: above that 111, above twice that 3013."""
+    commands_burst: int = 400
+    user_connections: int = 50
+    """Connections of one user at one gateway; one more is closed with 3504."""
     calls: float = 200.0
     """Calls of the server API a second, of one service at one gateway."""
     calls_burst: int = 400

@@ -89,7 +89,16 @@ class Device:
             await self.push("subscribe", lambda push: push.get("channel") == f"room:{room}" and "subscribe" in push)
 
 
-KEYLESS = {"message.list", "message.search", "message.read", "room.list", "room.get", "member.list", "user.get"}
+KEYLESS = {
+    "message.list",
+    "message.search",
+    "message.read",
+    "room.list",
+    "room.get",
+    "member.list",
+    "user.get",
+    "user.find",
+}
 
 
 def _event(push: Json, room: str) -> Json:

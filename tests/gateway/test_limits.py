@@ -63,6 +63,39 @@ async def test_more_unanswered_commands_than_allowed_are_refused(stack: Any, jwk
         assert 0 < [error["code"] for error in errors].count(111) <= 15
 
 
+async def test_who_asks_too_fast_is_refused_and_who_goes_on_is_closed(stack: Any, jwks: Path, people: People) -> None:
+    """First 111, temporary; at twice the burst 3013. Others notice nothing, and who slows down is answered again."""
+    limits = Limits(commands=50.0, commands_burst=40, drain=0.1)
+    async with (
+        running(stack, jwks, limits) as gateway,
+        session(gateway.url, people[0].token) as (hasty, _),
+        session(gateway.url, people[1].token) as (calm, _),
+    ):
+        replies = await asyncio.gather(*await hasty.send(*[{"ping": {}} for _ in range(60)]))
+        refused = [reply["error"]["code"] for reply in replies if "error" in reply]
+        assert refused
+        assert set(refused) == {111}
+        await asyncio.sleep(1.0)
+        assert (await hasty.ask(ping={}))["ping"] == {}
+        await hasty.send(*[{"ping": {}} for _ in range(120)])
+        assert await hasty.closed() == 3013
+        assert (await calm.ask(ping={}))["ping"] == {}
+
+
+async def test_one_user_has_so_many_connections(stack: Any, jwks: Path, people: People) -> None:
+    """One more is closed with 3504 and stays away; when one goes there is room again. Others are not counted."""
+    async with (
+        running(stack, jwks, Limits(user_connections=2, drain=0.1)) as gateway,
+        session(gateway.url, people[0].token),
+        session(gateway.url, people[1].token),
+    ):
+        async with session(gateway.url, people[0].token), Wire.open(gateway.url) as third:
+            await third.send({"connect": {"token": people[0].token}})
+            assert await third.closed() == 3504
+        async with session(gateway.url, people[0].token) as (wire, _):
+            assert (await wire.ask(ping={}))["ping"] == {}
+
+
 async def test_a_reader_that_stops_is_closed_and_the_others_lose_nothing(
     stack: Any, jwks: Path, people: People
 ) -> None:

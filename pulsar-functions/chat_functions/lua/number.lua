@@ -27,8 +27,10 @@ local RANK = {member = 1, moderator = 2, owner = 3, system = 4}
 local me
 if actor == '00000000-0000-0000-0000-000000000000' then
   me = {role = 'system'}
-elseif operation ~= 'create' and operation ~= 'join' then
+elseif operation ~= 'create' and (operation ~= 'join' or kind == 'direct') then
   local raw = redis.call('HGET', KEYS[2], actor)
+  -- Its id can be worked out: that two people talk is nobody else's business, so for others their room is not there.
+  if not raw and kind == 'direct' then return {'no_room'} end
   if not raw then return {'refused', redis.call('SISMEMBER', KEYS[4], actor) == 1 and 406 or 403} end
   me = cjson.decode(raw)
 end

@@ -8,6 +8,7 @@ if head[1] ~= ARGV[1] then return {'lost'} end
 if head[2] == 'absent' then return {'no_room'} end
 local member = redis.call('HGET', KEYS[2], ARGV[2])
 if not member and ARGV[3] ~= '1' then
+  if head[6] == 'direct' then return {'no_room'} end -- as in NUMBER
   if head[6] ~= 'channel' or redis.call('SISMEMBER', KEYS[3], ARGV[2]) == 1 then return {'no_member'} end
 end
 local answer = {'open', head[3], head[4], head[5], head[7] or '', member or ''}

@@ -1,0 +1,1 @@
+"""Concrete attacks, each with its designed refusal."""

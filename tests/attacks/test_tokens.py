@@ -1,0 +1,203 @@
+"""Access tokens that somebody made, at each door that takes one: the socket, user-auth, the edge before user-auth.
+
+Each is told no, in the way of that door, and learns nothing else. All are signed, where they are signed well, with the
+stack's own key: what is refused is what was changed.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from jwt.algorithms import OKPAlgorithm
+
+from tests.gateway.client import Wire
+from tests.gateway.people import Person, sign_up
+from tests.running_stack import Stack
+
+pytestmark = [pytest.mark.stack, pytest.mark.anyio]
+Header = Mapping[str, Any]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Clients run on asyncio."""
+    return "asyncio"
+
+
+@dataclass(frozen=True)
+class Forge:
+    """The stack's signing key, and somebody's claims to begin with."""
+
+    person: Person
+    key: Ed25519PrivateKey
+    kid: str
+
+    @classmethod
+    def of(cls, stack: Stack) -> Forge:
+        """With somebody new."""
+        path: Path = max((stack.data / "keys" / "signing").glob("*.pem"))
+        key = load_pem_private_key(path.read_bytes(), None)
+        assert isinstance(key, Ed25519PrivateKey)
+        return cls(sign_up(stack.auth), key, path.stem)
+
+    def signed(self, header: Header | None = None, **claims: Any) -> str:
+        """A token with the right signature, and what is given here otherwise."""
+        merged = {name: value for name, value in {**self.person.claims, **claims}.items() if value is not None}
+        return jwt.encode(merged, self.key, algorithm="EdDSA", headers={"kid": self.kid, **(header or {})})
+
+    def parts(self, header: Header, signature: bytes = b"") -> str:
+        """A token put together by hand."""
+        body = (json.dumps(part).encode() for part in (header, self.person.claims))
+        return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in (*body, signature))
+
+
+def _forged(forge: Forge) -> Iterator[tuple[str, str]]:
+    other = Ed25519PrivateKey.generate()
+    public = forge.key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    pem = forge.key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    good = forge.signed()
+    head, claims, signature = good.split(".")
+    for name in ("none", "None", "NONE", "nOnE", "", None):
+        yield f"alg {name!r}, unsigned", forge.parts({"alg": name, "kid": forge.kid, "typ": "JWT"})
+        yield f"alg {name!r}, signed", forge.parts({"alg": name, "kid": forge.kid}, _signature(good))
+    for secret in (public, pem, base64.urlsafe_b64encode(public)):
+        yield "HS256 by the public key", _hs256(forge, secret)
+    for kid in (
+        "../../../../dev/null",
+        "/etc/hostname",
+        "x' OR '1'='1",
+        "http://127.0.0.1/key",
+        "k" * 10_000,
+        "\x00",
+        "",
+    ):
+        yield f"kid {kid[:20]!r}", forge.signed({"kid": kid})
+    yield "kid that is no string", forge.parts({"alg": "EdDSA", "kid": {"a": 1}}, _signature(good))
+    jwk = json.loads(OKPAlgorithm.to_jwk(other.public_key()))
+    for name, value in (
+        ("jwk", jwk),
+        ("jku", "http://127.0.0.1/keys"),
+        ("x5u", "http://127.0.0.1/cert"),
+        ("x5c", ["MA=="]),
+    ):
+        headers = {"kid": "theirs", name: value}
+        yield f"{name} of their own", jwt.encode(forge.person.claims, other, algorithm="EdDSA", headers=headers)
+        headers = {"kid": forge.kid, name: value}
+        yield f"{name} beside our kid", jwt.encode(forge.person.claims, other, algorithm="EdDSA", headers=headers)
+    yield "crit that nobody knows", forge.signed({"crit": ["exp2"], "exp2": 1})
+    yield "two parts", f"{head}.{claims}"
+    yield "four parts", f"{good}.{signature}"
+    yield "cut signature", good[:-4]
+    yield "empty signature", f"{head}.{claims}."
+    yield "changed claims", f"{head}.{_with(claims, sub=str(uuid.uuid4()))}.{signature}"
+    yield "garbage", "A" * 1000
+    yield "another issuer", forge.signed(iss="https://elsewhere.example")
+    yield "another audience", forge.signed(aud="elsewhere")
+    yield "no audience", forge.signed(aud=None)
+    yield "no expiry", forge.signed(exp=None)
+    yield "expiry that is no number", forge.signed(exp="never")
+    yield "not yet", forge.signed(nbf=int(time.time()) + 3600)
+    yield "of tomorrow", forge.signed(iat=int(time.time()) + 86_400)
+    yield "no user", forge.signed(sub=None)
+    yield "a user that is none", forge.signed(sub="' OR 1=1 --")
+    yield "the product's own user", forge.signed(sub="00000000-0000-0000-0000-000000000000")
+    yield "no session", forge.signed(sid=None)
+    yield "no version", forge.signed(ver=None)
+    yield "a version to come", forge.signed(ver=10**30)
+
+
+def _signature(token: str) -> bytes:
+    return base64.urlsafe_b64decode(token.rpartition(".")[2] + "==")
+
+
+def _with(claims: str, **changes: Any) -> str:
+    changed = {**json.loads(base64.urlsafe_b64decode(claims + "==")), **changes}
+    return base64.urlsafe_b64encode(json.dumps(changed).encode()).rstrip(b"=").decode()
+
+
+def _hs256(forge: Forge, secret: bytes) -> str:
+    """By hand: the library refuses to sign with what looks like a public key."""
+    unsigned = forge.parts({"alg": "HS256", "kid": forge.kid}).rpartition(".")[0]
+    return f"{unsigned}.{_encoded(hmac.new(secret, unsigned.encode(), hashlib.sha256).digest())}"
+
+
+def _encoded(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+@pytest.fixture(scope="module")
+def forge(stack: Stack) -> Forge:
+    """One for all doors."""
+    return Forge.of(stack)
+
+
+def _bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.fixture(params=["auth", "edge"])
+async def door(request: pytest.FixtureRequest, stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
+    """user-auth, and the edge before it."""
+    async with httpx.AsyncClient(base_url=getattr(stack, request.param), timeout=30, trust_env=False) as client:
+        yield client
+
+
+async def test_no_forged_token_opens_a_socket(stack: Stack, forge: Forge) -> None:
+    """Closed with 3500, which no SDK tries again; nothing is pushed before that."""
+    for what, token in _forged(forge):
+        async with Wire.open(stack.gateways[0]) as wire:
+            await wire.send({"connect": {"token": token}})
+            assert await wire.closed() == 3500, what
+            assert wire.pushes == [], what
+
+
+async def test_no_forged_token_is_taken_over_http(forge: Forge, door: httpx.AsyncClient) -> None:
+    """401, a problem that says invalid_token; 431 for what is no header any more."""
+    for what, token in _forged(forge):
+        if not token.isascii() or "\x00" in token:
+            continue
+        answer = await door.get("/user/me", headers=_bearer(token))
+        assert answer.status_code == 401, f"{what}: {answer.status_code} {answer.text[:200]}"
+        assert answer.json()["code"] == "invalid_token", what
+
+
+async def test_a_token_of_a_megabyte_is_turned_away(stack: Stack, forge: Forge, door: httpx.AsyncClient) -> None:
+    """At the socket by the limit on frames or as no token, over HTTP as a header that is too large."""
+    huge = forge.signed({"pad": "x" * 1_000_000})
+    async with Wire.open(stack.gateways[0]) as wire:
+        await wire.send({"connect": {"token": huge}})
+        assert await wire.closed() in (1009, 3500)
+    try:
+        answer = await door.get("/user/me", headers=_bearer(huge))
+    except (httpx.RemoteProtocolError, httpx.WriteError, httpx.ReadError):
+        return  # cut while it was still being sent
+    assert answer.status_code in (400, 401, 413, 431)
+
+
+async def test_an_expired_token_is_called_so(forge: Forge, stack: Stack, door: httpx.AsyncClient) -> None:
+    """An SDK fetches a new one then. A minute ago is enough: clocks of ours are allowed less."""
+    expired = forge.signed(iat=int(time.time()) - 1000, exp=int(time.time()) - 90)
+    assert (await door.get("/user/me", headers=_bearer(expired))).json()["code"] == "token_expired"
+    async with Wire.open(stack.gateways[0]) as wire:
+        assert await wire.error(connect={"token": expired}) == 109
+
+
+async def test_what_was_not_changed_is_let_in(forge: Forge, stack: Stack, door: httpx.AsyncClient) -> None:
+    """So that all of the above was refused for what was changed."""
+    assert (await door.get("/user/me", headers=_bearer(forge.signed()))).status_code == 200
+    async with Wire.open(stack.gateways[0]) as wire:
+        assert "connect" in await wire.ask(connect={"token": forge.signed()})
