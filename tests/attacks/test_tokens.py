@@ -30,6 +30,8 @@ from tests.running_stack import Stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.anyio]
 Header = Mapping[str, Any]
+HEADER = 8190
+"""Bytes of a header that user-auth reads; the edge reads 16 KiB."""
 
 
 @pytest.fixture
@@ -166,13 +168,15 @@ async def test_no_forged_token_opens_a_socket(stack: Stack, forge: Forge) -> Non
 
 
 async def test_no_forged_token_is_taken_over_http(forge: Forge, door: httpx.AsyncClient) -> None:
-    """401, a problem that says invalid_token; 431 for what is no header any more."""
+    """401, a problem that says invalid_token, or session_ended where only the session is not there; 431 for a header
+    that is too large to be looked at.
+    """
     for what, token in _forged(forge):
-        if not token.isascii() or "\x00" in token:
-            continue
         answer = await door.get("/user/me", headers=_bearer(token))
+        if len(token) > HEADER and answer.status_code == 431:
+            continue
         assert answer.status_code == 401, f"{what}: {answer.status_code} {answer.text[:200]}"
-        assert answer.json()["code"] == "invalid_token", what
+        assert answer.json()["code"] in ("invalid_token", "session_ended"), what
 
 
 async def test_a_token_of_a_megabyte_is_turned_away(stack: Stack, forge: Forge, door: httpx.AsyncClient) -> None:

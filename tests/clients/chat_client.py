@@ -181,6 +181,13 @@ class ChatClient:
                     raise
                 await backoff.wait()
 
+    async def rpc_once(self, method: str, data: Json) -> Json | None:
+        """Call a method, once. None if the socket ended meanwhile. Raises ErrorReply."""
+        try:
+            return await (await self._connected()).rpc(method, data)
+        except Gone:
+            return None
+
     async def send(self, room: str, text: str, *, at: float | None = None, again: bool = True) -> None:
         """Send a message; without an ack send it again under the same key, if `again`.
 

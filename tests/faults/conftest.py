@@ -5,15 +5,23 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.faults.figures import Run, table
+from tests.faults.figures import Run, page, table
 from tests.faults.functions import Functions
 from tests.faults.judge import Verdict
 from tests.running_stack import Stack
 
 Record = Callable[[str, int, Verdict], None]
+
+
+def times(in_ci: int) -> int:
+    """How often a fault strikes: as often as CHATTIFIER_FAULT_TIMES says, else as often as CI has time for."""
+    return int(os.environ.get("CHATTIFIER_FAULT_TIMES") or in_ci)
+
+
 RUNS = pytest.StashKey[list[Run]]()
 
 
@@ -49,8 +57,10 @@ def record(request: pytest.FixtureRequest) -> Iterator[Record]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print the table."""
+    """Print the table, and write it where CHATTIFIER_FAULT_PAGE says."""
     runs = config.stash.get(RUNS, [])
+    if runs and (path := os.environ.get("CHATTIFIER_FAULT_PAGE")):
+        Path(path).write_text(page(runs))
     if runs:
         terminalreporter.section("fault runs")
         for line in table(runs):

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import httpx
@@ -17,11 +17,12 @@ from pulsar_data import topics
 from tests.clients.waiting import until
 from tests.running_stack import Stack
 
-INPUTS = {"chat-router": topics.COMMANDS, "message-store": topics.EVENTS}
+INPUTS = {"chat-router": topics.COMMANDS, "message-store": topics.EVENTS, "archive": topics.QUERIES}
 """What each function reads; its subscription has the function's name."""
 CARELESS = "careless"
 """Name of the function that stands in for one, and acks too early."""
 BACK_WITHIN = 90.0
+PULSAR_BACK_WITHIN = 180.0
 Json = dict[str, Any]
 
 
@@ -29,9 +30,7 @@ class Functions:
     """The functions of one stack. All calls go to Pulsar's admin API."""
 
     def __init__(self, stack: Stack) -> None:
-        pulsar = stack.parts["pulsar"].pid
-        assert pulsar is not None, "Pulsar does not run"
-        self._pulsar = pulsar
+        self._stack = stack
         self._http = httpx.AsyncClient(base_url=stack.pulsar.admin_url, timeout=60.0, trust_env=False)
 
     async def close(self) -> None:
@@ -40,7 +39,8 @@ class Functions:
 
     async def processes(self, function: str) -> dict[int, int]:
         """The pid of each running instance, by its number."""
-        running = await asyncio.to_thread(instances, self._pulsar)
+        (pulsar,) = self._stack.pids("pulsar")
+        running = await asyncio.to_thread(instances, pulsar)
         return {number: pid for (name, number), pid in running.items() if name == function}
 
     async def kill(self, function: str, number: int) -> None:
@@ -52,6 +52,16 @@ class Functions:
             return (await self.processes(function)).get(number, victim) != victim
 
         await until(f"{function}-{number} is started again", started_again, BACK_WITHIN)
+
+    async def until_pulsar_is_back(self) -> None:
+        """Wait until Pulsar answers again after its death, and all instances consume."""
+
+        async def is_back() -> bool:
+            with suppress(httpx.HTTPError, ValueError):  # no process, no answer, or not yet the right one
+                return all([min(await self._consumers(function)) >= 2 for function in INPUTS])
+            return False
+
+        await until("Pulsar and all functions are back", is_back, PULSAR_BACK_WITHIN, every=0.5)
 
     async def until_all_consume(self, function: str, count: int = 2) -> None:
         """Wait until so many instances have subscribed to every partition of the input."""
@@ -67,7 +77,7 @@ class Functions:
         return [len(subscription.get("consumers", ())) for subscription in subscriptions] or [0]
 
     async def until_idle(self) -> None:
-        """Wait until router and store have acked everything that was ever published to them."""
+        """Wait until all have acked everything that was ever published to them."""
         for function, topic in INPUTS.items():
 
             async def idle(function: str = function, topic: str = topic) -> bool:

@@ -14,14 +14,14 @@ import redis.exceptions
 
 from tests.clients.waiting import until
 from tests.faults import scenario
-from tests.faults.conftest import Record
+from tests.faults.conftest import Record, times
 from tests.faults.crowd import Crowd
 from tests.faults.functions import Functions
 from tests.faults.judge import Verdict
 from tests.running_stack import Stack
 
-pytestmark = [pytest.mark.stack, pytest.mark.quiet, pytest.mark.anyio, pytest.mark.timeout(600, func_only=True)]
-TIMES = 10
+pytestmark = [pytest.mark.stack, pytest.mark.quiet, pytest.mark.anyio, pytest.mark.timeout(1200, func_only=True)]
+TIMES = times(10)
 WITHIN = 1.0
 """Seconds from the moment a message was meant to be sent until every member has it."""
 WITHIN_AFTER_FLUSH = 3.0
@@ -78,10 +78,10 @@ async def test_an_older_copy_of_redis_costs_nobody_anything(
     stack: Stack, functions: Functions, chance: random.Random, record: Record
 ) -> None:
     """Redis dies and comes back with what it had some seconds ago: numbers that it gives are not given again."""
-    times = 3
+    faults = times(3)
 
     async def comes_back_older(crowd: Crowd) -> None:
-        for _ in range(times):
+        for _ in range(faults):
             await crowd.until_settled()
             async with redis.asyncio.Redis.from_url(stack.redis.url) as memory:
                 await memory.save()
@@ -93,7 +93,7 @@ async def test_an_older_copy_of_redis_costs_nobody_anything(
         await asyncio.sleep(2.0)
 
     verdict = await scenario.run(stack, functions, chance, comes_back_older, within=None, again=True)
-    record("kill -9 redis, back with an older copy", times, verdict)
+    record("kill -9 redis, back with an older copy", faults, verdict)
     assert not verdict.findings, str(verdict)
 
 

@@ -96,12 +96,17 @@ def test_deploying_other_code_runs_other_code(stack: Stack, tmp_path: Path) -> N
     mark = f"# {uuid4().hex}\n"
     with (changed / "chat_functions" / "messages.py").open("a") as source:
         source.write(mark)
+    download = stack.data / "pulsar" / "download"
     try:
         done = _deploy(stack, "--functions", str(changed))
         assert done.code == 0, done.err
-        running = list((stack.data / "pulsar" / "download").rglob("chat_functions/messages.py"))
-        assert len(running) == sum(instances_of(name, 2) for name in FUNCTIONS)
-        assert all(path.read_text().endswith(mark) for path in running)
+        instances = sum(instances_of(name, 2) for name in FUNCTIONS)
+
+        def all_run_it() -> bool:
+            sources = [path.read_text() for path in download.rglob("chat_functions/messages.py")]
+            return len(sources) == instances and all(source.endswith(mark) for source in sources)
+
+        assert eventually(all_run_it), "an instance does not have the new sources"
         assert _deploy(stack, "--functions", str(changed)).out.splitlines()[-1] == "unchanged"
     finally:
         assert _deploy(stack).code == 0
