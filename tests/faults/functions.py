@@ -76,14 +76,14 @@ class Functions:
         subscriptions = [partition["subscriptions"].get(function, {}) for partition in stats["partitions"].values()]
         return [len(subscription.get("consumers", ())) for subscription in subscriptions] or [0]
 
-    async def until_idle(self) -> None:
-        """Wait until all have acked everything that was ever published to them."""
+    async def until_idle(self, within: float = BACK_WITHIN) -> None:
+        """Wait until all have acked everything that was ever published to them; so many seconds for each."""
         for function, topic in INPUTS.items():
 
             async def idle(function: str = function, topic: str = topic) -> bool:
                 return await self._backlog(topic, function) == 0
 
-            await until(f"{function} has nothing left to do", idle, BACK_WITHIN)
+            await until(f"{function} has nothing left to do", idle, within)
 
     async def backlog(self, subscription: str, topic: str = topics.EVENTS) -> int:
         """How many messages a subscription has not acked."""
