@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from pydantic.json_schema import models_json_schema
 
-from pulsar_data import rpc
 from pulsar_data.errors import ErrorCode
 from socket_gateway.problems import STATUS, Problem
+from socket_gateway.server_api import METHODS
 
 _REF: Final = "#/components/schemas/{model}"
 _SAYS: Final = {
@@ -37,7 +37,7 @@ def document() -> dict[str, Any]:
 
 
 def _operation() -> dict[str, Any]:
-    calls = {"oneOf": [{"$ref": _REF.format(model=_name(method))} for method in rpc.METHODS]}
+    calls = {"oneOf": [{"$ref": _REF.format(model=_name(method))} for method in METHODS]}
     return {
         "operationId": "rpc",
         "summary": "Call a method",
@@ -66,11 +66,11 @@ def _refusals() -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Any]:
-    params = dict.fromkeys(dict.fromkeys(rpc.METHODS.values()), "validation")
+    params = dict.fromkeys(dict.fromkeys(METHODS.values()), "validation")
     modes: Any = [*params.items(), (Problem, "serialization")]
     _, schema = models_json_schema(modes, ref_template=_REF)
     definitions: dict[str, Any] = schema["$defs"]
-    for method, found in rpc.METHODS.items():
+    for method, found in METHODS.items():
         definitions[_name(method)] = _call(method, found.__name__)
     return dict(sorted(definitions.items()))
 

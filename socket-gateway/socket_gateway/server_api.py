@@ -20,12 +20,14 @@ from pulsar_data import rpc
 from pulsar_data.deliveries import Reply
 from pulsar_data.errors import ChatError, ErrorCode
 from pulsar_data.ids import SYSTEM
-from pulsar_data.model import Model, User, UserId
+from pulsar_data.model import Model, RoomId, User, UserId
 from pulsar_data.queries import GetUser
 from pulsar_data.rpc import Caller
+from pulsar_data.signals import Typing
 from socket_gateway.problems import problem
 from socket_gateway.requests import Answer
 from socket_gateway.tokens import ServiceTokens, TokenError
+from socket_gateway.typing import TypingParams, where
 
 if TYPE_CHECKING:
     from pulsar_data.commands import Command
@@ -40,6 +42,10 @@ REMEMBER: Final = 300.0
 """Seconds for which a user who was there is believed to be."""
 CLIENT: Final = "server"
 """What members see as the connection that caused something."""
+
+
+METHODS: Final[dict[str, type[Model]]] = {**rpc.METHODS, "typing": TypingParams}
+"""What can be called, with its parameters."""
 
 
 class Call(Model):
@@ -149,12 +155,23 @@ class ServerApi:
         try:
             user = SYSTEM if call.as_ is None else call.as_
             await self._must_exist(user)
+            if call.method == "typing":
+                return await self._typing(user, where(call.data))
             return _response(await self._ask(user, lambda caller: self._build(call, caller)))
         finally:
             self._running -= 1
 
     def _build(self, call: Call, caller: Caller) -> Command | Query:
         return rpc.build(call.method, call.data, caller, self._gateway.now())
+
+    async def _typing(self, user: UserId, room: RoomId) -> Response:
+        """Tell the room's other members. Raises ChatError 400, 403: the system is a member of no room."""
+        gateway = self._gateway
+        answer = await self._ask(user, lambda caller: rpc.build("room.get", {"room": room}, caller, gateway.now()))
+        if _result(answer).get("role") is None:  # a channel that one has not joined
+            raise ChatError(ErrorCode.NOT_A_MEMBER)
+        gateway.signal(Typing(room=room, user=user, client=CLIENT, time=gateway.now()))
+        return Response(b"{}", media_type="application/json")
 
     async def _must_exist(self, user: UserId) -> None:
         """On a socket a token says who is there; here the caller does. Raises ChatError 402."""
@@ -197,7 +214,7 @@ def _result(answer: Answer) -> dict[str, Any]:
 
 
 def _known(method: str) -> str:
-    return method if method in rpc.METHODS else "unknown"
+    return method if method in METHODS else "unknown"
 
 
 def _room(call: Call) -> str | None:

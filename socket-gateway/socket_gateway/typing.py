@@ -25,15 +25,20 @@ def typing(connection: Connection, data: object) -> None:
 
     Said again too soon it is dropped: that tells nobody anything new.
     """
-    try:
-        room = TypingParams.model_validate(data).room
-    except ValidationError as error:
-        raise ChatError(ErrorCode.BAD_REQUEST, "typing takes a room") from error
+    room = where(data)
     if room not in connection.rooms:
         raise ChatError(ErrorCode.NOT_A_MEMBER, "the socket is not in that room")
     if _news(connection, room):
         gateway = connection.gateway
         gateway.signal(Typing(room=room, user=connection.user, client=connection.client, time=gateway.now()))
+
+
+def where(data: object) -> RoomId:
+    """In which room somebody types. Raises ChatError 107."""
+    try:
+        return TypingParams.model_validate(data).room
+    except ValidationError as error:
+        raise ChatError(ErrorCode.BAD_REQUEST, "typing takes a room") from error
 
 
 def _news(connection: Connection, room: RoomId) -> bool:

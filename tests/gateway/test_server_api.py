@@ -18,8 +18,7 @@ from openapi_spec_validator.readers import read_from_filename
 
 from chattifier import keys
 from chattifier.layout import Layout
-from pulsar_data import rpc
-from socket_gateway import api_document
+from socket_gateway import api_document, server_api
 from socket_gateway.server_api import Allowance
 from socket_gateway.settings import Limits
 
@@ -72,6 +71,23 @@ async def server(stack: Any) -> AsyncIterator[Server]:
     token = keys.service_token(Layout(stack.data).service_keys, "tests", 600)
     async with _http(stack.gateways[1], token) as http:
         yield Server(http)
+
+
+@anyio
+async def test_a_bot_types(stack: Any, server: Server, people: People) -> None:
+    """Members see it as from anybody; who is in no room, as the system, is told so."""
+    ada, grace, mallory = people
+    async with session(stack.gateways[0], ada.token) as (wire, _):
+        room = await make_room(wire, grace)
+        assert await server.call("typing", {"room": room}, grace.id) == {}
+        await wire.until(lambda: any(
+            (data := push.get("pub", {}).get("data", {})).get("type") == "typing" and data["actor"] == grace.id
+            for push in wire.pushes
+        ))  # fmt: skip
+        assert await server.problem({"method": "typing", "data": {"room": room}}) == (403, "not_a_member")
+        stranger = {"method": "typing", "data": {"room": room}, "as": mallory.id}
+        assert await server.problem(stranger) == (403, "not_a_member")
+        assert await server.problem({"method": "typing", "data": {}, "as": grace.id}) == (400, "bad_request")
 
 
 @anyio
@@ -209,4 +225,4 @@ def test_the_document_in_docs_is_the_one_of_the_code() -> None:
         for schema in generated["components"]["schemas"].values()
         if "method" in schema.get("properties", {})
     }
-    assert methods == set(rpc.METHODS)
+    assert methods == set(server_api.METHODS)
