@@ -86,7 +86,7 @@ class History(RuleBasedStateMachine):
         made = self._do(device, "room.create", None, kind=kind, name="any", members=members)
         assert made is not None
         users = [device.user, *members]
-        self.rooms[made["room"]] = Room(dict.fromkeys(users, "member") | {device.user: "owner"})
+        self.rooms[made["room"]] = Room(dict.fromkeys(users, "member") | {device.user: "owner"}, kind=kind)
         self.rooms[made["room"]].read.update(dict.fromkeys(users, 0))
 
     @precondition(lambda self: self.rooms)
@@ -282,3 +282,5 @@ def test_the_codes_that_the_world_knows_are_the_ones_of_the_contract() -> None:
     assert room.may_edit("bob", 1) == ErrorCode.PERMISSION_DENIED
     assert room.may_leave("ada") == ErrorCode.CONFLICT
     assert room.may_leave("bob") is None
+    assert Room({"ada": "owner"}).may_leave("ada") is None
+    assert Room({"ada": "owner"}, kind="channel").may_leave("ada") == ErrorCode.CONFLICT

@@ -29,6 +29,7 @@ class Room:
     offset: int = 1
     said: list[Said] = field(default_factory=list)
     read: dict[str, int] = field(default_factory=dict)
+    kind: str = "group"
 
     @property
     def seq(self) -> int:
@@ -83,11 +84,12 @@ class Room:
         return None if self.outranks(user, other) else ErrorCode.PERMISSION_DENIED
 
     def may_leave(self, user: str) -> Refusal:
-        """The last owner only if nobody stays behind."""
+        """The last owner only if nobody stays behind; never in a channel, as anybody may still come."""
         if user not in self.members:
             return ErrorCode.NOT_A_MEMBER
         owners = [member for member, role in self.members.items() if role == "owner"]
-        return ErrorCode.CONFLICT if owners == [user] and len(self.members) > 1 else None
+        deserted = self.kind == "channel" or len(self.members) > 1
+        return ErrorCode.CONFLICT if owners == [user] and deserted else None
 
     def say(self, user: str, text: str) -> None:
         """A message; who says it has read all."""
