@@ -74,9 +74,7 @@ class Readings:
             case "no_member":
                 raise ChatError(ErrorCode.NOT_A_MEMBER)
             case "no_room":
-                await self._check_known(
-                    room, user
-                )  # somebody else's direct room takes as long as one that is not there
+                await self._check_known(room, user)  # a direct room of others takes as long as one that is not there
                 raise ChatError(ErrorCode.ROOM_NOT_FOUND)
             case _:
                 raise ChatError(ErrorCode.INTERNAL, "the room was lost again")

@@ -125,12 +125,14 @@ class Connection:
 
     def _may_ask(self, incoming: Command | Refused) -> bool:
         limits = self.gateway.limits
-        may = self._pace.take(time.monotonic(), limits.commands, limits.commands_burst)
-        if may is None:
-            self.close(Disconnect.TOO_MANY_REQUESTS)
-        elif not may:
+        waiting = self._pace.count(time.monotonic(), limits.commands)
+        if waiting <= limits.commands_burst:
+            return True
+        if waiting <= 2 * limits.commands_burst:
             self.refuse(incoming.id, RpcError.of(ErrorCode.TOO_MANY_REQUESTS))
-        return may is True
+        else:  # it does not listen
+            self.close(Disconnect.TOO_MANY_REQUESTS)
+        return False
 
     async def _first(self, incoming: protocol.Incoming) -> None:
         """Only a connect may come first. Nothing behind it is looked at until it is answered."""

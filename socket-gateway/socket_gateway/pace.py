@@ -1,13 +1,12 @@
-"""How fast one connection may ask: a bucket that leaks."""
+"""How fast one connection asks: a bucket that leaks."""
 
 from __future__ import annotations
 
 
 class Pace:
-    """Each command is a drop; so many drops run out each second. Above the burst a command is refused (111), above
-    twice the burst the connection is closed (3013): it does not listen.
+    """Each command is a drop, whether it is done or refused; so many drops run out each second.
 
-    A refused command is a drop as well, so who asks on and on is closed, and who waits as 111 says is let go on.
+    So who is refused and asks on and on fills it further, and who waits is let go on.
     """
 
     __slots__ = ("_at", "_level")
@@ -16,10 +15,8 @@ class Pace:
         self._level = 0.0
         self._at = now
 
-    def take(self, now: float, rate: float, burst: int) -> bool | None:
-        """True: go on. False: refuse it. None: close. `now` in seconds of a clock that only rises."""
+    def count(self, now: float, rate: float) -> float:
+        """Another drop; how many there are now. `now`: seconds of a clock that only rises; `rate`: drops a second."""
         self._level = max(0.0, self._level - (now - self._at) * rate) + 1
         self._at = now
-        if self._level > 2 * burst:
-            return None
-        return self._level <= burst
+        return self._level

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
+from tests.faults import scenario
 from tests.faults.figures import Run, page, table
 from tests.faults.functions import Functions
 from tests.faults.judge import Verdict
+from tests.faults.scenario import Trouble
 from tests.running_stack import Stack
 
 Record = Callable[[str, int, Verdict], None]
+
+
+class Trial(Protocol):
+    """Strike while everybody talks: nothing may be lost, doubled, or late by more than `within` seconds."""
+
+    def __call__(self, name: str, faults: int, trouble: Trouble, within: float | None = None) -> Awaitable[None]:
+        """`name` and `faults` are for the table."""
 
 
 def times(in_ci: int) -> int:
@@ -54,6 +64,22 @@ def record(request: pytest.FixtureRequest) -> Iterator[Record]:
     """Put a run into the table: its name, how many faults it had, the verdict."""
     runs = request.config.stash.setdefault(RUNS, [])
     yield lambda name, faults, verdict: runs.append(Run(name, faults, verdict))
+
+
+@pytest.fixture
+def trial(stack: Stack, functions: Functions, chance: random.Random, record: Record) -> Trial:
+    """One that is judged, and put into the table."""
+
+    async def trial(name: str, faults: int, trouble: Trouble, within: float | None = None) -> None:
+        async def run() -> Verdict:
+            verdict = await scenario.run(stack, functions, chance, trouble, within=within, again=True)
+            record(name, faults, verdict)
+            return verdict
+
+        verdict = await scenario.in_time(run)
+        assert not verdict.findings, str(verdict)
+
+    return trial
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

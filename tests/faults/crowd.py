@@ -72,6 +72,16 @@ class Crowd:
 
         await until("everybody has come back", all_are, ARRIVE_WITHIN)
 
+    async def until_all_talk(self, within: float) -> None:
+        """Wait until something new has come in every room."""
+        seats = [(self.clients[number].feeds[room], self.clients[number].feeds[room].seq)
+                 for number, room in enumerate(self.rooms)]  # fmt: skip
+
+        async def all_do() -> bool:
+            return all(feed.seq > before for feed, before in seats)
+
+        await until("there is talk in every room", all_do, within)
+
     async def until_heard(self, stored: Mapping[str, StoredRoom]) -> None:
         """Wait until everybody is at the end of its room, or for a while: what is missing is for the judge to say."""
         ends = {room: max((row.seq for row in of_room.messages), default=0) for room, of_room in stored.items()}

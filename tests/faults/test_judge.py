@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import pytest
 
 from tests.clients.journal import Acked, Attempted, Entry, Joined, Journal, Received
-from tests.faults.judge import Fault, Row, StoredRoom, judge
+from tests.faults.judge import Delivery, Fault, Finding, Row, StoredRoom, Verdict, judge
+from tests.faults.scenario import in_time
 
 ROOM, USERS, MESSAGES = "the-room", ("ada", "grace"), 6
 
@@ -206,3 +207,33 @@ def test_a_room_without_any_row_is_lost(run: Run) -> None:
     """Everything of a room that clients know is gone."""
     run.stored.clear()
     assert Fault.LOST in run.faults
+
+
+def _verdict(delay: float, *faults: Fault) -> Verdict:
+    """As if the last message had taken so long, and this had been found."""
+    received = Received(ROOM, 1, 1, "key", "ada", "hello", at=delay, how="live")
+    findings = tuple(Finding(fault, ROOM, "something") for fault in faults)
+    return Verdict(findings, 1, 1, 1, (Delivery("ada", received, delay),))
+
+
+@pytest.mark.parametrize(
+    ("runs", "counts"),
+    [
+        ([_verdict(0.5)], 0),
+        ([_verdict(2.0, Fault.LATE), _verdict(0.5), _verdict(0.6)], 2),
+        ([_verdict(2.0, Fault.LATE), _verdict(0.5), _verdict(1.5, Fault.LATE)], 2),
+        ([_verdict(0.1, Fault.LOST)], 0),
+        ([_verdict(2.0, Fault.LATE, Fault.LOST)], 0),
+        ([_verdict(2.0, Fault.LATE), _verdict(0.5), _verdict(0.1, Fault.DOUBLED)], 2),
+    ],
+)
+@pytest.mark.anyio
+async def test_only_lateness_is_judged_by_the_median_of_three(runs: list[Verdict], counts: int) -> None:
+    """Once late is no verdict, twice is; whatever else is found in any of the runs is."""
+    waiting = iter(runs)
+
+    async def run() -> Verdict:
+        return next(waiting)
+
+    assert await in_time(run) is runs[counts]
+    assert next(waiting, None) is None, "it was not run as often as it should be"

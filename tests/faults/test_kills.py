@@ -13,11 +13,9 @@ import redis.asyncio
 import redis.exceptions
 
 from tests.clients.waiting import until
-from tests.faults import scenario
-from tests.faults.conftest import Record, times
+from tests.faults.conftest import Trial, times
 from tests.faults.crowd import Crowd
 from tests.faults.functions import Functions
-from tests.faults.judge import Verdict
 from tests.running_stack import Stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.quiet, pytest.mark.anyio, pytest.mark.timeout(1200, func_only=True)]
@@ -32,7 +30,7 @@ when somebody speaks in them (0.02 to 0.6 s on two cores), and who was just conn
 
 @pytest.mark.parametrize("function", ["chat-router", "message-store"])
 async def test_a_killed_function_process_costs_nobody_anything(
-    stack: Stack, functions: Functions, chance: random.Random, record: Record, function: str
+    functions: Functions, chance: random.Random, trial: Trial, function: str
 ) -> None:
     """One of two instances dies at random moments: all acked is stored once, all members have all, within a second."""
 
@@ -43,18 +41,10 @@ async def test_a_killed_function_process_costs_nobody_anything(
             await functions.kill(function, chance.randrange(2))
         await asyncio.sleep(2.0)
 
-    async def run() -> Verdict:
-        verdict = await scenario.run(stack, functions, chance, kills, within=WITHIN, again=True)
-        record(f"kill -9 {function}", TIMES, verdict)
-        return verdict
-
-    verdict = await scenario.in_time(run)
-    assert not verdict.findings, str(verdict)
+    await trial(f"kill -9 {function}", TIMES, kills, WITHIN)
 
 
-async def test_a_flushed_redis_costs_nobody_anything(
-    stack: Stack, functions: Functions, chance: random.Random, record: Record
-) -> None:
+async def test_a_flushed_redis_costs_nobody_anything(stack: Stack, chance: random.Random, trial: Trial) -> None:
     """Redis loses everything at random moments: no number is used twice, nothing is lost."""
 
     async def flushes(crowd: Crowd) -> None:
@@ -65,18 +55,10 @@ async def test_a_flushed_redis_costs_nobody_anything(
                 await memory.flushall()
             await asyncio.sleep(2.0)
 
-    async def run() -> Verdict:
-        verdict = await scenario.run(stack, functions, chance, flushes, within=WITHIN_AFTER_FLUSH, again=True)
-        record("FLUSHALL", TIMES, verdict)
-        return verdict
-
-    verdict = await scenario.in_time(run)
-    assert not verdict.findings, str(verdict)
+    await trial("FLUSHALL", TIMES, flushes, WITHIN_AFTER_FLUSH)
 
 
-async def test_an_older_copy_of_redis_costs_nobody_anything(
-    stack: Stack, functions: Functions, chance: random.Random, record: Record
-) -> None:
+async def test_an_older_copy_of_redis_costs_nobody_anything(stack: Stack, chance: random.Random, trial: Trial) -> None:
     """Redis dies and comes back with what it had some seconds ago: numbers that it gives are not given again."""
     faults = times(3)
 
@@ -92,9 +74,7 @@ async def test_an_older_copy_of_redis_costs_nobody_anything(
         await crowd.until_settled()
         await asyncio.sleep(2.0)
 
-    verdict = await scenario.run(stack, functions, chance, comes_back_older, within=None, again=True)
-    record("kill -9 redis, back with an older copy", faults, verdict)
-    assert not verdict.findings, str(verdict)
+    await trial("kill -9 redis, back with an older copy", faults, comes_back_older)
 
 
 async def _answers(stack: Stack) -> bool:
