@@ -76,14 +76,18 @@ class Functions:
         subscriptions = [partition["subscriptions"].get(function, {}) for partition in stats["partitions"].values()]
         return [len(subscription.get("consumers", ())) for subscription in subscriptions] or [0]
 
-    async def until_idle(self, within: float = BACK_WITHIN) -> None:
-        """Wait until all have acked everything that was ever published to them; so many seconds for each."""
-        for function, topic in INPUTS.items():
+    async def until_idle(self) -> None:
+        """Wait until all have acked everything that was ever published to them."""
+        for function in INPUTS:
+            await self.until_left(function, 0)
 
-            async def idle(function: str = function, topic: str = topic) -> bool:
-                return await self._backlog(topic, function) == 0
+    async def until_left(self, function: str, most: int, within: float = BACK_WITHIN) -> None:
+        """Wait until a function has so many messages left to do, at most. While people talk it is hardly ever none."""
 
-            await until(f"{function} has nothing left to do", idle, within)
+        async def few() -> bool:
+            return await self._backlog(INPUTS[function], function) <= most
+
+        await until(f"{function} has {most} messages left to do at most", few, within)
 
     async def backlog(self, subscription: str, topic: str = topics.EVENTS) -> int:
         """How many messages a subscription has not acked."""

@@ -36,6 +36,8 @@ ANSWERED_WITHIN = 3.0
 """Seconds for a read while archive or Cassandra is away: an answer or an error. A gateway gives up after two."""
 STORED_WITHIN = 300.0
 """Seconds until message-store has caught up with what was said while Cassandra was away."""
+CAUGHT_UP = 200
+"""Messages: two seconds of talk, as it goes on meanwhile."""
 on_demand = pytest.mark.skipif(
     "CHATTIFIER_FAULT_TIMES" not in os.environ, reason="takes minutes a fault: scripts/faults runs it"
 )
@@ -99,7 +101,7 @@ async def test_a_killed_cassandra_stops_nobody_from_talking(
                 back = kill(stack, "cassandra")
                 await crowd.until_all_talk(10)  # without it
                 await back
-                await functions.until_idle(STORED_WITHIN)
+                await functions.until_left("message-store", CAUGHT_UP, STORED_WITHIN)
 
     await trial("kill -9 cassandra", faults, kills)
 
