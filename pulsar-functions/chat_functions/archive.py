@@ -15,7 +15,7 @@ from chat_functions.dead_letters import DeadLetters
 from chat_functions.history import History
 from chat_functions.members import MemberLists
 from chat_functions.numbering import SCRIPTS
-from chat_functions.outbox import Outbox
+from chat_functions.outbox import Outbox, prepare_deliveries
 from chat_functions.people import People
 from chat_functions.presence import Presence
 from chat_functions.producers import TopicProducer
@@ -71,7 +71,8 @@ class Archive:
         self._tasks = tasks
         self._tables = Tables(settings)
         self._outbox = Outbox(client, tasks)
-        redis = RedisLink(settings.redis_url, SCRIPTS)
+        self._settings = settings
+        self._redis = redis = RedisLink(settings.redis_url, SCRIPTS)
         views = Views(redis, TopicProducer(client, topics.COMMANDS))
         users = Copies(redis, self._tables)
         rooms, events = Readings(redis, self._tables, users, views), RoomLog(redis, self._tables)
@@ -88,6 +89,7 @@ class Archive:
     async def start(self) -> None:
         """Cassandra connects meanwhile: many reads need only Redis, and a client is told to try again."""
         self._tasks.create_task(self._tables.connect(STATEMENTS))
+        await prepare_deliveries(self._redis, self._outbox, self._settings)
 
     async def handle(self, batch: list[Incoming]) -> None:
         """Start each query; wait only when too many are under way."""

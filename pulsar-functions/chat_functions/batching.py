@@ -26,6 +26,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import pulsar
 
+from chat_functions.settings import Settings
+
 log = logging.getLogger(__name__)
 
 
@@ -51,7 +53,7 @@ class Handler(Protocol):
     """The work of one function. Never two `handle` at once; it must not raise for what one message did."""
 
     async def start(self) -> None:
-        """Connect what the first message needs; messages wait meanwhile."""
+        """Connect what the first message needs: before Pulsar subscribes, if it does not take too long."""
 
     async def handle(self, batch: list[Incoming]) -> None:
         """Work a batch. Every message is finished later, by Inbox.finish, or stays with the broker."""
@@ -60,8 +62,8 @@ class Handler(Protocol):
 class Inbox:
     """The bounded queue between Pulsar's thread and the loop, and the way back: acks."""
 
-    def __init__(self, context: pulsar.Context, batch: int, in_flight: int) -> None:
-        self._context = context
+    def __init__(self, batch: int, in_flight: int) -> None:
+        self._context: pulsar.Context | None = None
         self._batch = batch
         self._places = threading.Semaphore(in_flight)
         self._arrived: deque[Incoming] = deque()
@@ -69,10 +71,11 @@ class Inbox:
         self._woken = False
         self._sleeper: asyncio.Future[None] | None = None
 
-    def submit(self, message: pulsar.Message) -> None:
-        """Pulsar's thread. Blocks while too much is in flight: the backpressure."""
+    def submit(self, context: pulsar.Context) -> None:
+        """Pulsar's thread, with its one context, which has the message. Blocks while too much is in flight."""
         self._places.acquire()
-        self._arrived.append(Incoming(message))
+        self._context = context
+        self._arrived.append(Incoming(context.message))
         self.wake()
 
     def wake(self) -> None:
@@ -98,6 +101,7 @@ class Inbox:
 
     def finish(self, incoming: Incoming) -> None:
         """Its effects are durable: ack it. An ack that cannot be sent now means a redelivery, which is harmless."""
+        assert self._context is not None, "what is finished has come"
         try:
             self._context.ack(incoming.message.message_id(), incoming.message.topic_name())
         except pulsar.PulsarException as error:
@@ -157,17 +161,31 @@ class Parking(Generic[W]):
         return works
 
 
+Build = Callable[[pulsar.Client, Inbox, asyncio.TaskGroup, Settings], Handler]
+
+
 class Loop:
     """The second thread: an asyncio loop that feeds a handler. If it ever dies, the process dies, and is restarted."""
 
-    def __init__(self, inbox: Inbox, build: Callable[[Inbox, asyncio.TaskGroup], Handler]) -> None:
-        self._inbox = inbox
+    def __init__(self, build: Build, client: pulsar.Client, settings: Settings) -> None:
+        self._inbox = Inbox(settings.batch, settings.in_flight)
         self._build = build
+        self._client = client
+        self._settings = settings
+        self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="chattifier-batches", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
+
+    def ready(self, within: float) -> bool:
+        """Wait until the handler is ready, for so many seconds at most; whether it is."""
+        return self._ready.wait(within)
+
+    def submit(self, context: pulsar.Context) -> None:
+        """See Inbox."""
+        self._inbox.submit(context)
 
     def _run(self) -> None:
         try:
@@ -179,8 +197,9 @@ class Loop:
 
     async def _main(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            handler = self._build(self._inbox, tasks)
+            handler = self._build(self._client, self._inbox, tasks, self._settings)
             await handler.start()
+            self._ready.set()
             while True:
                 await handler.handle(await self._inbox.take())
 

@@ -1,24 +1,26 @@
-"""What Pulsar calls: the function classes that `className` in the function configs names. Thin: see batching.py.
+"""What Pulsar calls: the function classes that `className` in the function configs names, and their serializer.
 
-The constructors do nothing: Pulsar calls them inside a bare `except`. Everything is made at the first message. But
-everything is imported here: Pulsar imports RawBytes before it subscribes, so no message waits for imports.
+Thin: what happens is in instance.py and batching.py. The constructors of the functions do nothing: Pulsar calls them
+inside a bare `except`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
+import sys
 
 import pulsar
 
-from chat_functions import archive, router, store
-from chat_functions.batching import Handler, Inbox, Loop
-from chat_functions.search import indexer
-from chat_functions.settings import Settings
+from chat_functions.instance import Instance
 
 
 class RawBytes(pulsar.SerDe):
-    """Payloads as they are: the default SerDe guesses types."""
+    """Payloads as they are: the default SerDe guesses types.
+
+    Pulsar makes it just before it subscribes: the moment to get ready, see instance.py.
+    """
+
+    def __init__(self) -> None:
+        Instance.of_this_process().get_ready(sys._getframe(1).f_locals.get("self"))
 
     def serialize(self, input: bytes) -> bytes:
         """Bytes stay bytes."""
@@ -30,57 +32,27 @@ class RawBytes(pulsar.SerDe):
 
 
 class _BatchFunction(pulsar.Function):
-    """Hands every message to a loop of its own."""
+    """Hands every message to the loop of this process."""
 
     def __init__(self) -> None:
-        self._inbox: Inbox | None = None
+        self._instance = Instance.of_this_process()
 
     def process(self, input: bytes, context: pulsar.Context) -> None:
         """One message; returns at once unless too much is in flight. The loop acks it."""
-        if self._inbox is None:
-            self._inbox = self._start(context)
-        self._inbox.submit(context.message)
-
-    def _start(self, context: pulsar.Context) -> Inbox:
-        logging.getLogger("chat_functions").setLevel(logging.INFO)
-        settings = Settings.from_user_config(context.get_user_config_map())
-        inbox = Inbox(context, settings.batch, settings.in_flight)
-        client = context.get_pulsar_client()
-        Loop(inbox, lambda inbox, tasks: self.build(client, inbox, tasks, settings)).start()
-        return inbox
-
-    def build(self, client: pulsar.Client, inbox: Inbox, tasks: asyncio.TaskGroup, settings: Settings) -> Handler:
-        """The handler of this function."""
-        raise NotImplementedError
+        self._instance.submit(type(self).__name__, context)
 
 
 class ChatRouter(_BatchFunction):
-    """commands -> events, deliveries."""
-
-    def build(self, client: pulsar.Client, inbox: Inbox, tasks: asyncio.TaskGroup, settings: Settings) -> Handler:
-        """See router.py."""
-        return router.ChatRouter(client, inbox, tasks, settings)
+    """commands -> events, deliveries: router.py."""
 
 
 class MessageStore(_BatchFunction):
-    """events -> Cassandra."""
-
-    def build(self, client: pulsar.Client, inbox: Inbox, tasks: asyncio.TaskGroup, settings: Settings) -> Handler:
-        """See store.py."""
-        return store.MessageStore(client, inbox, tasks, settings)
+    """events -> Cassandra: store.py."""
 
 
 class Archive(_BatchFunction):
-    """queries -> deliveries."""
-
-    def build(self, client: pulsar.Client, inbox: Inbox, tasks: asyncio.TaskGroup, settings: Settings) -> Handler:
-        """See archive.py."""
-        return archive.Archive(client, inbox, tasks, settings)
+    """queries -> deliveries: archive.py."""
 
 
 class SearchIndex(_BatchFunction):
-    """events -> message_terms."""
-
-    def build(self, client: pulsar.Client, inbox: Inbox, tasks: asyncio.TaskGroup, settings: Settings) -> Handler:
-        """See search/indexer.py."""
-        return indexer.SearchIndex(client, inbox, tasks, settings)
+    """events -> message_terms: search/indexer.py."""

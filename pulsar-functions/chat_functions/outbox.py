@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 import pulsar
 from pydantic_core import to_json
 
+from chat_functions.numbering import LIVE_GATEWAYS
 from chat_functions.producers import Outgoing, Receipts, TopicProducer
-from pulsar_data import topics
+from chat_functions.redis_link import RedisLink, RedisUnavailable, call
+from chat_functions.settings import Settings
+from pulsar_data import redis_keys, topics
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +38,10 @@ class Outbox:
         """Items per gateway id, in order. Returns when handed over; the receipts tell when they are durable."""
         return [await self._producer(gateway).send(_pack(gateway, batch)) for gateway, batch in items.items()]
 
+    async def prepare(self, gateways: Sequence[str]) -> None:
+        """Make the producers of these gateways now. What cannot be made now is made on first use."""
+        await asyncio.gather(*(self._producer(gateway).prepare() for gateway in gateways[:GATEWAYS]))
+
     def _producer(self, gateway: str) -> TopicProducer:
         producer = self._producers.pop(gateway, None)
         if producer is None:
@@ -43,6 +51,15 @@ class Outbox:
                 self._tasks.create_task(self._producers.pop(oldest).close())
         self._producers[gateway] = producer
         return producer
+
+
+async def prepare_deliveries(redis: RedisLink, outbox: Outbox, settings: Settings) -> None:
+    """Connect to Redis, and make the producers of all live gateways. If Redis does not answer, by use."""
+    with suppress(RedisUnavailable):
+        (live,) = await redis.execute(
+            lambda pipe, _: call(pipe, LIVE_GATEWAYS, [redis_keys.GATEWAYS], [settings.gateway_age])
+        )
+        await outbox.prepare(live)
 
 
 def publication_json(event: bytes, client: str | None) -> bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import resources
 from typing import Any
 
@@ -83,6 +84,11 @@ class RedisLink:
         for script in self._scripts:
             await connection.send_command("SCRIPT", "LOAD", script.source)
             await connection.read_response()
+
+    async def prepare(self) -> None:
+        """Make the first connection now; if Redis does not answer, by use."""
+        with suppress(RedisUnavailable):
+            await self.execute(lambda pipe, _: pipe.ping())
 
     async def execute(self, fill: Callable[[Pipeline, str], Any]) -> list[Any]:
         """One round trip: `fill(pipeline, run_id)` queues the calls. Raises RedisUnavailable if any call failed.

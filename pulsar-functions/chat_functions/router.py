@@ -40,7 +40,7 @@ from chat_functions.numbering import (
     read_commit,
     read_number,
 )
-from chat_functions.outbox import Outbox
+from chat_functions.outbox import Outbox, prepare_deliveries
 from chat_functions.producers import Outgoing, TopicProducer
 from chat_functions.rebuild import Rebuild
 from chat_functions.redis_link import RedisLink, RedisUnavailable, call
@@ -75,12 +75,13 @@ class ChatRouter:
         self._look_ups = LookUps(self._tables, settings)
         self._graves = DeadLetters(TopicProducer(client, dead_letters.topic("chat-router")), inbox)
         self._crash = CrashPoints(settings.crash_at)
-        self._courier = Courier(self._redis, Outbox(client, tasks), inbox, tasks, self._crash)
+        self._outbox = Outbox(client, tasks)
+        self._courier = Courier(self._redis, self._outbox, inbox, tasks, self._crash)
 
     async def start(self) -> None:
-        """Cassandra connects meanwhile: only rare commands need it. Redis connects by use."""
+        """Cassandra connects meanwhile: only rare commands need it."""
         self._tasks.create_task(self._tables.connect([*rebuild.STATEMENTS, *look_ups.STATEMENTS]))
-        await self._events.prepare()
+        await asyncio.gather(self._events.prepare(), prepare_deliveries(self._redis, self._outbox, self._settings))
 
     async def handle(self, batch: list[Incoming]) -> None:
         """Work a batch through all stages. Rooms that must wait are parked with all that is behind them."""

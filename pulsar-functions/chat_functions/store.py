@@ -73,8 +73,8 @@ class MessageStore:
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Connect to Cassandra."""
-        await self._tables.connect([READ_EPOCH, MARK_ABSENT, *rows.STATEMENTS])
+        """Connect to Cassandra and Redis."""
+        await asyncio.gather(self._tables.connect([READ_EPOCH, MARK_ABSENT, *rows.STATEMENTS]), self._redis.prepare())
 
     async def handle(self, batch: list[Incoming]) -> None:
         """Store a batch while the one before is still being written; a marker waits until nothing is under way.
