@@ -67,6 +67,7 @@ class Inbox:
         self._batch = batch
         self._places = threading.Semaphore(in_flight)
         self._arrived: deque[Incoming] = deque()
+        self._held: dict[Incoming, None] = {}
         self._lock = threading.Lock()
         self._woken = False
         self._sleeper: asyncio.Future[None] | None = None
@@ -75,7 +76,9 @@ class Inbox:
         """Pulsar's thread, with its one context, which has the message. Blocks while too much is in flight."""
         self._places.acquire()
         self._context = context
-        self._arrived.append(Incoming(context.message))
+        incoming = Incoming(context.message)
+        self._held[incoming] = None
+        self._arrived.append(incoming)
         self.wake()
 
     def wake(self) -> None:
@@ -99,6 +102,10 @@ class Inbox:
             self._woken = True
         return batch
 
+    def held(self) -> int:
+        """Any thread: how many messages are here and not finished."""
+        return len(self._held)
+
     def finish(self, incoming: Incoming) -> None:
         """Its effects are durable: ack it. An ack that cannot be sent now means a redelivery, which is harmless."""
         assert self._context is not None, "what is finished has come"
@@ -106,6 +113,7 @@ class Inbox:
             self._context.ack(incoming.message.message_id(), incoming.message.topic_name())
         except pulsar.PulsarException as error:
             log.warning("ack_failed %s %s", incoming.source, type(error).__name__)
+        self._held.pop(incoming, None)
         self._places.release()
 
 
@@ -186,6 +194,10 @@ class Loop:
     def submit(self, context: pulsar.Context) -> None:
         """See Inbox."""
         self._inbox.submit(context)
+
+    def held(self) -> int:
+        """See Inbox."""
+        return self._inbox.held()
 
     def _run(self) -> None:
         try:

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pulsar
 
+from chat_functions.nudge import Nudge
+
 if TYPE_CHECKING:
     from chat_functions.batching import Loop
 
@@ -60,6 +62,7 @@ class Instance:
         loop = self._start(details.className.rpartition(".")[2], python_instance.pulsar_client, config)
         if not loop.ready(READY_WITHIN):
             log.warning("not_ready after %.0f s: subscribing all the same", READY_WITHIN)
+        Nudge(python_instance.consumers, len(details.source.inputSpecs), loop.held).start()
 
     def submit(self, function: str, context: pulsar.Context) -> None:
         """A message, by its context. Blocks while too much is in flight."""
