@@ -32,6 +32,12 @@ def times(in_ci: int) -> int:
     return int(os.environ.get("CHATTIFIER_FAULT_TIMES") or in_ci)
 
 
+on_demand = pytest.mark.skipif(
+    "CHATTIFIER_FAULT_TIMES" not in os.environ, reason="takes minutes a fault: scripts/faults runs it"
+)
+"""For what takes too long for CI."""
+
+
 RUNS = pytest.StashKey[list[Run]]()
 
 

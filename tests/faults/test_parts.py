@@ -18,7 +18,7 @@ import pytest
 
 from tests.clients.socket import ErrorReply
 from tests.clients.waiting import until
-from tests.faults.conftest import Trial, times
+from tests.faults.conftest import Trial, on_demand, times
 from tests.faults.crowd import Crowd
 from tests.faults.functions import Functions
 from tests.running_stack import Stack
@@ -38,9 +38,6 @@ STORED_WITHIN = 300.0
 """Seconds until message-store has caught up with what was said while Cassandra was away."""
 CAUGHT_UP = 200
 """Messages: two seconds of talk, as it goes on meanwhile."""
-on_demand = pytest.mark.skipif(
-    "CHATTIFIER_FAULT_TIMES" not in os.environ, reason="takes minutes a fault: scripts/faults runs it"
-)
 
 
 def kill(stack: Stack, part: str) -> Coroutine[Any, Any, None]:
