@@ -58,7 +58,7 @@ class Settings(BaseModel):
     attempts: int = 5
     """Failures of one message for reasons that are its own before it is a dead letter."""
     crash_at: dict[str, float] = Field(default_factory=dict)
-    """For tests only: point -> probability of killing the process there (numbered, published, committed, delivered)."""
+    """For tests only: point -> probability of killing the process there; see `CrashPoints.pass_by` in the handlers."""
 
     def contact_points(self) -> list[tuple[str, int]]:
         """Host and port of each Cassandra contact point."""

@@ -105,9 +105,11 @@ class MessageStore:
         for room in void:
             self._parking.put_back(room, by_room.pop(room), asyncio.sleep(RETRY))
         happened = {room: self._until_marker(works) for room, works in by_room.items()}
+        self._crash.pass_by("read")
         failed = await self._writes.store(happened)
-        self._crash.pass_by("stored")
+        self._crash.pass_by("written")
         await self._tell_inboxes([event for room in happened if room not in failed for event in happened[room].events])
+        self._crash.pass_by("told")
         for room, works in by_room.items():
             await self._settle(room, works, stored=room not in failed)
 

@@ -1,4 +1,4 @@
-"""The router dies between its effects, by its own hand: nothing is lost, nothing is doubled. And the judge can tell.
+"""Functions die between their effects, by their own hand: nothing is lost, nothing is doubled. And the judge can tell.
 
 Everybody sends each message once only: what the gateway has published must come to an end without the client's help.
 """
@@ -22,6 +22,7 @@ from tests.running_stack import Stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.anyio]
 ROUTER = "chat-router"
+STORE = "message-store"
 TALK = 12.0
 """Seconds at least."""
 DEATHS = 2
@@ -29,10 +30,12 @@ AT_MOST = 60.0
 """It talks on for so many seconds until the router has died so often: chance may be slow."""
 OFTEN = 0.005
 """The part of all batches at which it dies: about one each four seconds an instance."""
+OFTEN_STORING = 0.02
+"""The same for message-store, which works fewer and fuller ones."""
 
 
 async def _run(stack: Stack, functions: Functions, chance: random.Random, name: str = ROUTER) -> tuple[Verdict, int]:
-    """The verdict, and how often the router died."""
+    """The verdict, and how often the function died."""
     deaths = 0
 
     async def talk(_crowd: Crowd) -> None:
@@ -54,6 +57,18 @@ async def test_a_router_that_dies_between_two_effects_costs_nobody_anything(
         verdict, deaths = await _run(stack, functions, chance)
     record(f"router dies when {point}", deaths, verdict)
     assert deaths, "the router did not die: nothing was tested"
+    assert not verdict.findings, str(verdict)
+
+
+@pytest.mark.parametrize("point", ["read", "written", "told"])
+async def test_a_store_that_dies_between_two_effects_costs_nobody_anything(
+    stack: Stack, functions: Functions, chance: random.Random, record: Record, point: str
+) -> None:
+    """Before it has written anything, when all is written, when inboxes know: what comes again is written again."""
+    async with functions.settings(STORE, {"crash_at": {point: OFTEN_STORING}}):
+        verdict, deaths = await _run(stack, functions, chance, STORE)
+    record(f"message-store dies when {point}", deaths, verdict)
+    assert deaths, "message-store did not die: nothing was tested"
     assert not verdict.findings, str(verdict)
 
 
