@@ -1,0 +1,94 @@
+"""Messages that can never succeed, among those of rooms that talk: buried with a reason, once, and nobody waits."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pulsar
+import pytest
+from pulsar.schema import BytesSchema
+
+from chat_functions.event_schema import EventSchema
+from pulsar_data import topics
+from tests.clients.waiting import until
+from tests.faults.conftest import Trial, times
+from tests.faults.crowd import Crowd
+from tests.faults.functions import INPUTS, Functions
+from tests.running_stack import Stack
+
+pytestmark = [pytest.mark.stack, pytest.mark.quiet, pytest.mark.anyio, pytest.mark.timeout(1200, func_only=True)]
+WITHIN = 1.0
+"""Seconds from the moment a message was meant to be sent until every member has it."""
+BURIED_WITHIN = 30.0
+LARGE = 4_900_000
+"""Bytes; a broker takes 5 MiB."""
+
+
+async def test_poison_costs_nobody_anything(stack: Stack, functions: Functions, trial: Trial) -> None:
+    """On every input, in rooms that talk: in the dead-letter topic once each; no instance has died of it."""
+    poisons = [poison for _ in range(times(1)) for poison in _poisons()]
+    before = [await functions.restarts(function) for function in INPUTS]
+
+    async def poisoned(crowd: Crowd) -> None:
+        with _broker(stack) as client:
+            graves = {name: client.create_reader(topics.dead_letters(name), pulsar.MessageId.latest) for name in INPUTS}
+            for poison, room in zip(poisons, crowd.rooms * len(poisons), strict=False):
+                for topic in INPUTS.values():
+                    await asyncio.to_thread(_send, client, topic, room, poison)
+                await asyncio.sleep(0.3)
+            for function, grave in graves.items():
+                await _until_all_lie_in(grave, function, poisons)
+        await asyncio.sleep(2.0)
+
+    await trial("poison on every input", len(poisons) * len(INPUTS), poisoned, WITHIN)
+    assert [await functions.restarts(function) for function in INPUTS] == before
+
+
+def _poisons() -> list[bytes]:
+    """No two are the same. They say `poison` somewhere: other tests have dead letters of their own."""
+    mark = b"poison " + os.urandom(8).hex().encode()
+    return [
+        b"\xff\x00 not JSON, " + mark,
+        b'["a list", "%s"]' % mark,
+        b'{"type":"message_sent","of":"no schema","%s":1}' % mark,
+        b'{"type":"of_tomorrow","version":2,"%s":1}' % mark,
+        b'{"type":"message_sent","text":"%s%s"}' % (mark, b"x" * LARGE),
+    ]
+
+
+@contextmanager
+def _broker(stack: Stack) -> Iterator[pulsar.Client]:
+    client = pulsar.Client(stack.pulsar.service_url, logger=pulsar.ConsoleLogger(pulsar.LoggerLevel.Error))
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def _send(client: pulsar.Client, topic: str, room: str, poison: bytes) -> None:
+    schema = EventSchema() if topic == topics.EVENTS else BytesSchema()
+    producer = client.create_producer(topic, schema=schema)
+    producer.send(poison, partition_key=room)
+    producer.close()
+
+
+async def _until_all_lie_in(grave: pulsar.Reader, function: str, poisons: Sequence[bytes]) -> None:
+    """Each once, with a reason that tells nothing of what it holds."""
+    found: Counter[bytes] = Counter()
+
+    async def all_do() -> bool:
+        while await asyncio.to_thread(grave.has_message_available):
+            letter = await asyncio.to_thread(grave.read_next, 10_000)
+            if letter.data() in poisons:
+                found[letter.data()] += 1
+                reason = letter.properties()["reason"]
+                assert reason.startswith("not "), reason
+                assert "poison" not in reason
+        return len(found) >= len(set(poisons))
+
+    await until(f"all poison of {function} is in its dead letters", all_do, BURIED_WITHIN)
+    assert set(found.values()) == {1}, f"{function} buried something twice"
