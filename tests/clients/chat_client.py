@@ -181,6 +181,11 @@ class ChatClient:
                     raise
                 await backoff.wait()
 
+    async def leave(self, *, politely: bool) -> None:
+        """End the connection, if there is one: with a goodbye, or as a cut cable does. `run` comes back by itself."""
+        if self._socket is not None:
+            await (self._socket.close() if politely else self._socket.cut())
+
     async def rpc_once(self, method: str, data: Json) -> Json | None:
         """Call a method, once. None if the socket ended meanwhile. Raises ErrorReply."""
         try:

@@ -116,6 +116,11 @@ class Socket:
             if not answer.done():
                 answer.set_exception(Gone(code))
 
+    async def cut(self) -> None:
+        """End it without a word to the server: no close frame."""
+        self._forsake(1006)
+        self._connection.transport.abort()
+
     async def close(self) -> None:
         """End it."""
         self._forsake(1000)

@@ -72,6 +72,14 @@ class Crowd:
 
         await until("everybody has come back", all_are, ARRIVE_WITHIN)
 
+    async def until_all_came_again(self, before: Sequence[int], within: float) -> None:
+        """Wait until everybody was let in once more than `arrivals` was before: a gateway closes a crowd by and by."""
+
+        async def all_have() -> bool:
+            return all(client.arrivals > times for client, times in zip(self.clients, before, strict=True))
+
+        await until("everybody was let in again", all_have, within)
+
     async def until_all_talk(self, within: float) -> None:
         """Wait until something new has come in every room."""
         seats = [(self.clients[number].feeds[room], self.clients[number].feeds[room].seq)

@@ -32,6 +32,8 @@ pytestmark = [
 ]
 ALL_BACK_WITHIN = 15.0
 """Seconds until everybody whose gateway was killed is connected again and has what was missed."""
+CLOSED_WITHIN = 60.0
+"""Seconds until gateways have closed all their sockets behind a Redis that started anew."""
 ANSWERED_WITHIN = 3.0
 """Seconds for a read while archive or Cassandra is away: an answer or an error. A gateway gives up after two."""
 STORED_WITHIN = 300.0
@@ -40,10 +42,10 @@ CAUGHT_UP = 200
 """Messages: two seconds of talk, as it goes on meanwhile."""
 
 
-def kill(stack: Stack, part: str) -> Coroutine[Any, Any, None]:
+def kill(stack: Stack, part: str, by: signal.Signals = signal.SIGKILL) -> Coroutine[Any, Any, None]:
     """End a part now. The supervisor starts it again; awaited, it has done so, and it may not be ready yet."""
     (old,) = stack.pids(part)
-    os.kill(old, signal.SIGKILL)
+    os.kill(old, by)
 
     async def started_again() -> bool:
         return stack.pids(part) not in ([], [old])
@@ -120,6 +122,33 @@ async def test_a_killed_pulsar_loses_nothing_and_comes_back_with_its_functions(
         await asyncio.sleep(2.0)
 
     await trial("kill -9 pulsar", faults, kills)
+
+
+@on_demand
+async def test_a_rolling_restart_of_everything_costs_nobody_anything(
+    stack: Stack, functions: Functions, chance: random.Random, trial: Trial
+) -> None:
+    """As an upgrade does it: each part is asked to end, one after the other; everybody is soon back each time."""
+    faults = times(1)
+
+    async def restarts(crowd: Crowd) -> None:
+        for _ in range(faults):
+            for part in ("gateway-1", "gateway-2", "auth", "redis", "cassandra", "pulsar"):
+                before = [client.arrivals for client in crowd.clients]
+                await kill(stack, part, by=signal.SIGTERM)
+                if part == "redis":  # gateways close their sockets by and by; who was not let in yet needs Cassandra
+                    await crowd.until_all_came_again(before, CLOSED_WITHIN)
+                if part == "pulsar":
+                    await functions.until_pulsar_is_back()
+                back = asyncio.get_running_loop().time() + ALL_BACK_WITHIN
+                await crowd.until_settled()
+                assert asyncio.get_running_loop().time() <= back, f"not everybody was back in time after {part}"
+                await crowd.until_all_talk(120)
+                await functions.until_left("message-store", CAUGHT_UP, STORED_WITHIN)
+                await asyncio.sleep(chance.uniform(1.0, 2.0))
+        await asyncio.sleep(2.0)
+
+    await trial("rolling restart of everything", faults * 6, restarts)
 
 
 @asynccontextmanager

@@ -1,0 +1,153 @@
+"""People come, talk and leave, again and again: nothing of it stays behind in processes, Redis or Pulsar.
+
+A minute here; CHATTIFIER_CHURN_MINUTES says how long (`scripts/faults`: thirty).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import re
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
+
+import httpx
+import psutil
+import pytest
+import redis.asyncio
+
+from pulsar_data import topics
+from tests.clients.waiting import until
+from tests.faults import stored
+from tests.faults.conftest import Record
+from tests.faults.crowd import gathered
+from tests.faults.functions import Functions
+from tests.faults.judge import Verdict, judge
+from tests.running_stack import Stack
+
+pytestmark = [pytest.mark.stack, pytest.mark.quiet, pytest.mark.anyio, pytest.mark.timeout(3600, func_only=True)]
+MINUTES = float(os.environ.get("CHATTIFIER_CHURN_MINUTES") or 1)
+ROUND = 10.0
+"""Minutes that the same people come and go; then others do, as tokens last a quarter of an hour."""
+PARTS = ("gateway", "chat-router", "message-store", "archive")
+VISITS = 10
+"""Departures a second, each followed by a return."""
+DESCRIPTORS = 12
+"""More open files than before, at most, per process: connections of pools that opened meanwhile."""
+MEMORY = 40 * 2**20
+"""Bytes more than before, at most, per process: allocators keep some of what a peak needed."""
+REST_WITHIN = 120.0
+"""Seconds until all is as it was: who left without a word counts as there for 40."""
+VOLATILE = re.compile(r"presence:|user:[^:]+:gateways|room:[^:]+:gateways|gateways$")
+"""Keys of Redis that say who is connected where. The others are data, and each message adds one."""
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What a system at rest has. `files` and `memory` (bytes) per process id; `keys` per kind of key."""
+
+    files: dict[int, int]
+    memory: dict[int, int]
+    keys: Counter[str]
+    topics: frozenset[str]
+    subscriptions: frozenset[tuple[str, str]]
+
+    @classmethod
+    async def taken(cls, stack: Stack) -> Inventory:
+        """As it is now."""
+        processes = [psutil.Process(pid) for part in PARTS for pid in stack.pids(part)]
+        async with redis.asyncio.Redis.from_url(stack.redis.url, decode_responses=True) as memory:
+            keys = Counter([_kind(key) async for key in memory.scan_iter(count=1000) if VOLATILE.match(key)])
+        async with httpx.AsyncClient(base_url=stack.pulsar.admin_url, timeout=30.0, trust_env=False) as admin:
+            found = [name for space in topics.NAMESPACES for name in await _topics(admin, space)]
+            subscriptions = {(name, subscription) for name in found for subscription in await _readers(admin, name)}
+        return cls(
+            {process.pid: process.num_fds() for process in processes},
+            {process.pid: process.memory_info().rss for process in processes},
+            keys,
+            frozenset(found),
+            frozenset(subscriptions),
+        )
+
+    def more_than(self, before: Inventory) -> list[str]:
+        """What is here and was not before, for people."""
+        grown = [f"process {pid}: {count} open files, had {before.files.get(pid)}"
+                 for pid, count in self.files.items() if count > before.files.get(pid, 0) + DESCRIPTORS]  # fmt: skip
+        grown += [f"process {pid}: {size >> 20} MiB, had {before.memory.get(pid, 0) >> 20}"
+                  for pid, size in self.memory.items() if size > before.memory.get(pid, 0) + MEMORY]  # fmt: skip
+        grown += [f"{count} keys more of {kind}" for kind, count in (self.keys - before.keys).items()]
+        grown += [f"topic {name}" for name in self.topics - before.topics]
+        return grown + [f"subscription {name} of {topic}" for topic, name in self.subscriptions - before.subscriptions]
+
+
+async def test_whoever_leaves_leaves_nothing_behind(
+    stack: Stack, functions: Functions, chance: random.Random, record: Record
+) -> None:
+    """Open files, memory, keys, topics, subscriptions and backlogs are back where they started."""
+    await _churn(stack, functions, chance, 0.3)  # pools and caches fill
+    before = await _at_rest(stack)
+    end = time.monotonic() + MINUTES * 60
+    visits = 0
+    while (left := end - time.monotonic()) > 0:
+        verdict, came = await _churn(stack, functions, chance, min(ROUND, left / 60))
+        record("connect, talk, leave", came, verdict)
+        assert not verdict.findings, str(verdict)
+        visits += came
+    assert visits > MINUTES * 60, f"only {visits} visits: nothing was tested"
+    grown = ["nothing was counted"]
+
+    async def nothing_is_left() -> bool:
+        nonlocal grown
+        grown = (await Inventory.taken(stack)).more_than(before)
+        return not grown
+
+    with suppress(AssertionError):  # what is left says more than that we waited
+        await until("all is as it was", nothing_is_left, REST_WITHIN, every=3.0)
+    assert not grown, f"{visits} visits have left behind: {grown}"
+
+
+async def _churn(stack: Stack, functions: Functions, chance: random.Random, minutes: float) -> tuple[Verdict, int]:
+    """The verdict on what was said, and how often somebody came."""
+    async with gathered(stack, chance) as crowd:
+        async with crowd.talking():
+            end = time.monotonic() + minutes * 60
+            while time.monotonic() < end:
+                await asyncio.sleep(chance.expovariate(VISITS))
+                await chance.choice(crowd.clients).leave(politely=chance.random() < 0.5)
+        await crowd.until_settled()
+        await functions.until_idle()
+        rows = await asyncio.to_thread(stored.read, stack, crowd.rooms)
+        await crowd.until_heard(rows)
+        return judge(crowd.journals, rows), sum(client.arrivals for client in crowd.clients)
+
+
+async def _at_rest(stack: Stack) -> Inventory:
+    """What there is when everybody has gone and nothing more goes away."""
+    last = await Inventory.taken(stack)
+
+    async def nothing_goes() -> bool:
+        nonlocal last
+        now = await Inventory.taken(stack)
+        same, last = now.keys == last.keys, now
+        return same
+
+    await until("all who left are forgotten", nothing_goes, REST_WITHIN, every=45.0)
+    return last
+
+
+def _kind(key: str) -> str:
+    return ":".join("*" if len(part) > 20 else part for part in key.split(":"))
+
+
+async def _topics(admin: httpx.AsyncClient, namespace: str) -> list[str]:
+    names: list[str] = (await admin.get(f"/admin/v2/persistent/{namespace}")).raise_for_status().json()
+    return names
+
+
+async def _readers(admin: httpx.AsyncClient, topic: str) -> list[str]:
+    path = topic.removeprefix("persistent://")
+    names: list[str] = (await admin.get(f"/admin/v2/persistent/{path}/subscriptions")).raise_for_status().json()
+    return names
