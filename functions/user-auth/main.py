@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from pulsar_data.addresses import client_address
 from user_auth import app, logs
 from user_auth.errors import Code, Refused
 from user_auth.http import MAX_BODY, Answer, Request
-from user_auth.limits import client_address
 from user_auth.settings import Settings
 from user_auth.stream import Stream
 

@@ -8,7 +8,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from pulsar_data.errors import Disconnect
 from socket_gateway.gateway import Gateway
 from socket_gateway.wire import WRITER
 
@@ -21,9 +20,9 @@ def create_app(gateway: Gateway) -> Starlette:
     async def connection(websocket: WebSocket) -> None:
         offered = websocket.scope.get("subprotocols", [])
         await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
-        connection = gateway.connection(websocket.scope["extensions"][WRITER])
-        if gateway.draining:
-            connection.close(Disconnect.SHUTDOWN)
+        peer = websocket.client.host if websocket.client else ""
+        address = gateway.door.address(peer, websocket.headers)
+        connection = gateway.connection(websocket.scope["extensions"][WRITER], address)
         try:
             await connection.run(websocket.receive)
         finally:

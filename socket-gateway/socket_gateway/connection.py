@@ -157,6 +157,7 @@ class Connection:
         self.user, self.follows = identity.user, follows
         self.renewed(identity)
         self.gateway.hub.add(self)
+        self.gateway.door.known(self)
 
     def renewed(self, identity: Identity) -> None:
         """Its token is this one now: the socket ends when it does."""

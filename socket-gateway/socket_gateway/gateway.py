@@ -24,6 +24,7 @@ from socket_gateway import protocol, pushes
 from socket_gateway.backlog import Backlog
 from socket_gateway.broker import Broker
 from socket_gateway.connection import Connection
+from socket_gateway.door import Door
 from socket_gateway.interest import Interest
 from socket_gateway.issuers import Issuer
 from socket_gateway.keys import KeyFile
@@ -63,6 +64,7 @@ class Gateway:
         self.presence = Presence(self.id, self.hub, self.later, self.signal)
         self._registry = Registry(settings.redis_url, self.id, self.interest, self.presence, self.limits)
         self.server_api = ServerApi(self, _service_tokens(settings))
+        self.door = Door(settings)
         self._connections: set[Connection] = set()
         self.draining = False
 
@@ -102,18 +104,23 @@ class Gateway:
         """Call once, later."""
         return self._loop.call_later(max(0.0, seconds), call, *args)
 
-    def connection(self, writer: Writer) -> Connection:
-        """A socket has been accepted."""
+    def connection(self, writer: Writer, address: str) -> Connection:
+        """A socket from that address has been accepted. It may be closed already: we leave, or it is one too many."""
         connection = Connection(self, writer, str(uuid.uuid4()))
         self._connections.add(connection)
+        self.door.enter(connection, address)
+        if self.draining:
+            connection.close(Disconnect.SHUTDOWN)
         return connection
 
     def gone(self, connection: Connection) -> None:
         """A socket's task has ended."""
         self._connections.discard(connection)
+        self.door.leave(connection)
 
     def closed(self, connection: Connection, reason: Disconnect) -> None:
         """We have closed a connection."""
+        self.door.known(connection)
         log.info("closed", client=connection.client, user=connection.user or None, code=reason.code)
 
     def expect(self, message: Command | Query, asked: int, answer: OnAnswer) -> None:

@@ -12,6 +12,7 @@ import uvicorn
 
 from socket_gateway.app import create_app
 from socket_gateway.gateway import Gateway
+from socket_gateway.http import Http
 from socket_gateway.settings import Settings
 from socket_gateway.wire import Socket
 
@@ -69,8 +70,12 @@ def _config(gateway: Gateway, settings: Settings) -> uvicorn.Config:
     class Bounded(Socket):
         kernel_buffer = settings.limits.kernel
 
+    class Timely(Http):
+        patience = settings.limits.request
+
     return uvicorn.Config(
         create_app(gateway),
+        http=Timely,
         ws=Bounded,
         ws_max_size=settings.limits.frame,
         ws_per_message_deflate=False,  # doubles the CPU time and triples the memory of a connection

@@ -18,6 +18,13 @@ class Limits:
 
     connect: float = 5.0
     """A socket that has not connected by then is stale (3502)."""
+    request: float = 10.0
+    """An HTTP request must be there whole by then, that of a handshake too: who sends more slowly is cut off."""
+    newcomers: int = 2000
+    """Sockets that have shown no good token yet. One more, and the oldest is stale at once (3502): the edge lets in
+    2,000 at once, and 500 a second, of which none but an attacker's are still silent after four."""
+    newcomer: float = 1.0
+    """So old the oldest must be; where all are younger it is a crowd, and the one more is to come again (3013)."""
     ping: int = 25
     pong: float = 10.0
     query: float = 2.0
@@ -42,6 +49,8 @@ class Limits:
     commands_burst: int = 400
     user_connections: int = 50
     """Connections of one user at one gateway; one more is closed with 3504."""
+    address_connections: int = 0
+    """Connections from one address at one gateway; one more is closed with 3504. 0: as many as come."""
     calls: float = 200.0
     """Calls of the server API a second, of one service at one gateway."""
     calls_burst: int = 400
@@ -98,6 +107,10 @@ class Settings:
     """Public keys of service tokens; without it there is no server API."""
     host: str = "127.0.0.1"
     port: int = 8001
+    address_header: str = ""
+    """The header in which our own edge names the client's address, whatever X-Forwarded-For has become on the way."""
+    trusted_proxies: int = 0
+    """Without that header: so many of the last hops in X-Forwarded-For were written by proxies of ours."""
     limits: Limits = field(default_factory=Limits)
 
     @classmethod
@@ -114,6 +127,9 @@ class Settings:
             service_jwks_file=Path(service) if (service := environ.get("CHATTIFIER_SERVICE_JWKS_FILE")) else None,
             host=environ.get("CHATTIFIER_HOST", "127.0.0.1"),
             port=_port(environ.get("CHATTIFIER_PORT", "8001")),
+            address_header=environ.get("CHATTIFIER_ADDRESS_HEADER", ""),
+            trusted_proxies=_count(environ, "CHATTIFIER_TRUSTED_PROXIES"),
+            limits=Limits(address_connections=_count(environ, "CHATTIFIER_ADDRESS_CONNECTIONS")),
         )
 
 
@@ -141,4 +157,11 @@ _ISSUERS: Final = TypeAdapter(tuple[ExternalIssuer, ...])
 def _port(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 65536:
         raise ValueError(f"CHATTIFIER_PORT is {text!r}: it must be a number from 1 to 65535")
+    return int(text)
+
+
+def _count(environ: Mapping[str, str], name: str) -> int:
+    text = environ.get(name) or "0"
+    if not text.isdecimal():
+        raise ValueError(f"{name} is {text!r}: it must be a number, 0 or more")
     return int(text)

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pulsar_data.addresses import client_address
 from user_auth import passwords, usernames
 from user_auth.errors import Unavailable
-from user_auth.limits import client_address
 from user_auth.once import Once
 from user_auth.settings import DEFAULT_LIMITS, Limit, Settings
 from user_auth.tokens import RefreshToken
