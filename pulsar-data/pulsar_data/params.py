@@ -12,7 +12,7 @@ from pulsar_data.commands import Command, CreateRoom, MarkRead, Sender
 from pulsar_data.errors import ChatError, ErrorCode
 from pulsar_data.model import Counter, Model, Room, RoomId, User, UserId, Uuid
 from pulsar_data.queries import Query
-from pulsar_data.rooms import Days, Emoji, Kind, Meta, MuteEnd, Name, Reach, Role, Text, Topic, Users
+from pulsar_data.rooms import Days, Emoji, Kind, MuteEnd, Name, NewMeta, Reach, Role, Text, Topic, Users
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class SendParams(_Change):
     text: Text
     reply_to: Counter | None = None
     mentions: Users = ()
-    meta: Meta | None = None
+    meta: NewMeta | None = None
 
 
 class EditParams(_Change):
@@ -76,7 +76,7 @@ class EditParams(_Change):
     seq: Counter
     text: Text
     mentions: Users | None = None
-    meta: Meta | None = None
+    meta: NewMeta | None = None
 
 
 class DeleteParams(_Change):

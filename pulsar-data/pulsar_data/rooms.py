@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterable
+from typing import Annotated, Final, Literal
 
-from pydantic import Field, JsonValue, StringConstraints
+from pydantic import AfterValidator, Field, JsonValue, StringConstraints
 
 from pulsar_data.model import Counter, Milliseconds, Model, Room, User, Uuid
 
@@ -15,6 +16,25 @@ Name = Annotated[str, Field(min_length=1, max_length=200)]
 Topic = Annotated[str, Field(max_length=1000)]
 Meta = dict[str, JsonValue]
 """Free JSON of the product around us, carried untouched."""
+DEEPEST: Final = 32
+"""Levels of it. Each part wraps what it carries into JSON of its own, and no parser of ours reads more than 200."""
+
+
+def _shallow(meta: Meta) -> Meta:
+    level: list[JsonValue] = [meta]
+    for _ in range(DEEPEST):
+        level = [value for one in level for value in _inside(one) if isinstance(value, (dict, list))]
+        if not level:
+            return meta
+    raise ValueError(f"more than {DEEPEST} levels")
+
+
+def _inside(value: JsonValue) -> Iterable[JsonValue]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+
+
+NewMeta = Annotated[Meta, AfterValidator(_shallow), Field(description=f"Free JSON, at most {DEEPEST} levels deep.")]
+"""As it comes in: what was accepted once is always read."""
 Users = Annotated[tuple[User, ...], Field(strict=False, max_length=1000)]
 Emoji = Annotated[str, StringConstraints(pattern=r"^[^\s\x00-\x1f\x7f-\x9f]{1,32}$")]
 """An emoji, or a short name of one: 1 to 32 characters without blanks and control characters."""

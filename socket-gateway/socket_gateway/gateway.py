@@ -210,6 +210,7 @@ class Gateway:
             return
         match event:
             case SessionsRevoked():
+                self.server_api.users.forget(event.user)
                 log.info("sessions_revoked", user=event.user, closed=self.hub.revoke(event))
             case ProfileChanged():
                 self.hub.tell(event.user, pushes.news(UserNews(user=event.user, news=event)))

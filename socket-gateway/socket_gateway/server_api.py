@@ -73,9 +73,11 @@ class Allowance:
 
 
 class Users:
-    """Who is known to exist: asked of archive, and remembered for a while."""
+    """Who is known to exist: asked of archive, and remembered for a while, or until their sessions end."""
 
     def __init__(self) -> None:
+        self.forgotten = 0
+        """How often anybody was forgotten: an answer that was asked for before that may be of before that."""
         self._seen: OrderedDict[UserId, float] = OrderedDict()
 
     def knows(self, user: UserId) -> bool:
@@ -88,6 +90,11 @@ class Users:
         self._seen.move_to_end(user)
         if len(self._seen) > KNOWN:
             self._seen.popitem(last=False)
+
+    def forget(self, user: UserId) -> None:
+        """Their sessions have ended, perhaps as they were erased: ask again."""
+        self.forgotten += 1
+        self._seen.pop(user, None)
 
 
 class Build(Protocol):
@@ -104,7 +111,7 @@ class ServerApi:
         self._gateway = gateway
         self._tokens = tokens
         self._allowance = Allowance(gateway.limits.calls, gateway.limits.calls_burst)
-        self._users = Users()
+        self.users = Users()
         self._running = 0
 
     async def handle(self, request: Request) -> Response:
@@ -175,15 +182,17 @@ class ServerApi:
 
     async def _must_exist(self, user: UserId) -> None:
         """On a socket a token says who is there; here the caller does. Raises ChatError 402."""
-        if self._users.knows(user):
+        if self.users.knows(user):
             return
+        forgotten = self.users.forgotten
         answer = await self._ask(user, lambda caller: GetUser(
             gateway=caller.gateway, request=caller.request, user=user, deadline=caller.deadline, target=user,
         ))  # fmt: skip
         profile = _result(answer)
         if profile.get("deleted"):
             raise ChatError(ErrorCode.USER_NOT_FOUND)
-        self._users.saw(user)
+        if self.users.forgotten == forgotten:
+            self.users.saw(user)
 
     async def _ask(self, user: UserId, build: Build) -> Answer:
         gateway = self._gateway
