@@ -25,6 +25,8 @@ LINGER: Final = 3.0
 CONTROL: Final = 64 * 1024
 """Unsent bytes above which a peer that sends pings without reading the pongs is cut off."""
 FRAGMENTS: Final = 1024
+REFUSED: Final = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+"""To a handshake with headers too long, or too many of them."""
 
 
 class Writer(Protocol):
@@ -70,6 +72,13 @@ class Socket(WebSocketsSansIOProtocol):
         if self.cut is not None:
             self.cut.cancel()
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """As inherited; but a handshake that cannot be read is answered, which nobody would do otherwise."""
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self.transport.write(REFUSED)
+            self.transport.close()
 
     def handle_connect(self, event: Request) -> None:
         """Hands the writer to the application, which starts in the next turn of the loop."""

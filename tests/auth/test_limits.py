@@ -15,7 +15,10 @@ from .people import PASSWORD, attempt, code, refresh, sign_up, unique_name
 
 pytestmark = pytest.mark.stack
 
-LIMITS = "register-address=3/60,login-address=6/60,login-account=3/60,refresh-address=1000/60,refresh-session=4/60"
+LIMITS = (
+    "register-address=3/60,login-address=6/60,login-account=3/60,login-known=3/60,"
+    "refresh-address=1000/60,refresh-session=4/60"
+)
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +59,21 @@ def test_guesses_at_an_account_are_counted_whoever_guesses(two: list[httpx.Clien
         statuses.append(attempt(two[number % 2], name, "a guess").status_code)
     assert statuses == [401, 401, 401, 429, 429]
     assert attempt(two[0], name, PASSWORD).status_code == 429, "not even the right one: it would tell"
+
+
+def test_from_where_its_owner_was_an_account_can_be_signed_in_to_whoever_guesses(two: list[httpx.Client]) -> None:
+    """As long as others guess, and they get no further for it; from there as many guesses count, and no more."""
+    home, elsewhere = (f"2001:db8:{uuid4().hex[:4]}:{uuid4().hex[:4]}::1" for _ in range(2))
+    for client in two:
+        client.headers["X-Forwarded-For"] = home
+    person = sign_up(two[0])
+    person.login()
+    two[1].headers["X-Forwarded-For"] = elsewhere
+    guesses = [attempt(two[1], person.username, "a guess").status_code for _ in range(6)]
+    assert guesses == [401] * 2 + [429] * 4, "one of three was the owner's first sign-in"
+    assert attempt(two[0], person.username, PASSWORD).status_code == 200
+    assert attempt(two[1], person.username, PASSWORD).status_code == 429
+    assert [attempt(two[0], person.username, "a guess").status_code for _ in range(3)] == [401, 401, 429]
 
 
 def test_an_unknown_name_is_limited_as_a_known_one(two: list[httpx.Client], address: str) -> None:

@@ -166,6 +166,20 @@ async def test_a_request_that_does_not_end_is_cut_off(stack: Any, jwks: Path, pe
             assert (await wire.ask(ping={}))["ping"] == {}
 
 
+@pytest.mark.stack
+@pytest.mark.anyio
+@pytest.mark.parametrize("header", ["X-Much: " + "x" * 9000, "\r\n".join(f"X-{number}: x" for number in range(200))])
+async def test_a_handshake_that_cannot_be_read_is_refused(stack: Any, jwks: Path, header: str) -> None:
+    """400 and the end, not silence: a header that is too long, or too many of them."""
+    shake = "GET /connection/websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    async with running(stack, jwks) as gateway, asyncio.timeout(15):
+        host, port = gateway.http.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(f"{shake}{header}\r\n\r\n".encode())
+        assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+        writer.close()
+
+
 async def _dribble(writer: asyncio.StreamWriter) -> None:
     """A header, byte by byte, for ever."""
     while True:

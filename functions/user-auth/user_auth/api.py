@@ -57,9 +57,12 @@ class Api:
         """Sign in."""
         credentials = request.parse(Credentials)
         name = usernames.normalise(credentials.username)
-        account = {"login-account": name} if name else {}
+        account = self.limits.of_login(name, request.address) if name else {}
         self.limits.admit({"login-address": request.address, **account})
-        return Answer.of(200, self.accounts.login(credentials))
+        tokens = self.accounts.login(credentials)
+        if name:
+            self.limits.signed_in(name, request.address)
+        return Answer.of(200, tokens)
 
     def refresh(self, request: Request) -> Answer:
         """The next tokens."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from typing import Final
 
 from user_auth import logs
 from user_auth.errors import TooMany, Unavailable
 from user_auth.memory import Memory
 from user_auth.settings import Limit
+
+KNOWN: Final = 30 * 24 * 3600
+"""Seconds for which an address is one at which the owner was."""
 
 
 class Limits:
@@ -15,7 +20,8 @@ class Limits:
 
     Without Redis it lets everybody pass, with a warning in the log: an outage must not lock out those who know their
     password, and argon2 still bounds guessing to some tens a second. A limit on an account lets anybody keep its owner
-    from signing in for a minute at a time; sessions that are signed in go on, and no guesser gets further.
+    from signing in for as long as they guess; so from an address at which the owner signed in within a month, tries
+    are counted apart. Sessions that are signed in go on, and no guesser gets further.
     """
 
     def __init__(self, memory: Memory, limits: Mapping[str, Limit]) -> None:
@@ -37,3 +43,28 @@ class Limits:
         if waits:
             logs.info("limited", limits=",".join(name for name, _ in waits))
             raise TooMany(max(-(-wait // 1000) for _, wait in waits))
+
+    def of_login(self, account: str, address: str) -> Mapping[str, str]:
+        """The counter of a sign-in to this account from this address."""
+        if "login-known" not in self._limits:
+            return {"login-account": account}
+        place = _place(account, address)
+        try:
+            known = self._memory.knows_place(place)
+        except Unavailable:
+            known = False
+        return {"login-known": place} if known else {"login-account": account}
+
+    def signed_in(self, account: str, address: str) -> None:
+        """The owner is at this address: they know the password."""
+        if "login-known" not in self._limits:
+            return
+        try:
+            self._memory.remember_place(_place(account, address), KNOWN)
+        except Unavailable:
+            logs.warning("place_not_remembered")
+
+
+def _place(account: str, address: str) -> str:
+    """Nobody who reads Redis learns at once from where somebody signs in."""
+    return hashlib.sha256(f"{account} {address}".encode()).hexdigest()[:32]

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 TIMEOUT: Final = 1.0
 """Seconds that Redis may take for an answer; it usually takes less than one thousandth of it."""
 
+PLACE: Final = "place"
+"""What Redis calls an address at which somebody signed in."""
+
 
 @dataclass(frozen=True)
 class Count:
@@ -67,6 +70,26 @@ class Memory:
             logs.failure("redis_failed", error, redis=self._place)
             raise Unavailable from error
         return [Count(results[place + 1], max(results[place + 2], 1)) for place in range(0, len(results), 3)]
+
+    def knows_place(self, place: str) -> bool:
+        """Whether it was remembered, and the time is not over."""
+        from redis import RedisError
+
+        try:
+            return bool(self._redis.get().exists(redis_keys.limit(PLACE, place)))
+        except RedisError as error:
+            logs.failure("redis_failed", error, redis=self._place)
+            raise Unavailable from error
+
+    def remember_place(self, place: str, seconds: int) -> None:
+        """For so many seconds from now on."""
+        from redis import RedisError
+
+        try:
+            self._redis.get().set(redis_keys.limit(PLACE, place), 1, ex=seconds)
+        except RedisError as error:
+            logs.failure("redis_failed", error, redis=self._place)
+            raise Unavailable from error
 
     def _connect(self) -> Redis:
         from redis import ConnectionError as Lost
