@@ -87,7 +87,7 @@ class Connection:
         self._expiry: asyncio.TimerHandle | None = None
         self._pinged = False
         self._extra = 0
-        self._pace = Pace(time.monotonic())
+        self._pace: Pace | None = None
 
     async def run(self, receive: Receive) -> None:
         """Handle what the client sends, in order, until the socket is closed by either side."""
@@ -124,8 +124,10 @@ class Connection:
                 commands.handle(self, incoming)
 
     def _may_ask(self, incoming: Command | Refused) -> bool:
-        limits = self.gateway.limits
-        waiting = self._pace.count(time.monotonic(), limits.commands)
+        limits, pace = self.gateway.limits, self._pace
+        if pace is None:  # nobody: only an open connection is asked for
+            return False
+        waiting = pace.count(time.monotonic(), limits.commands)
         if waiting <= limits.commands_burst:
             return True
         if waiting <= 2 * limits.commands_burst:
@@ -155,6 +157,7 @@ class Connection:
     def authenticated(self, identity: Identity, *, follows: bool) -> None:
         """The token is good: from here on revocations reach this connection."""
         self.user, self.follows = identity.user, follows
+        self._pace = self.gateway.paces.of(identity.user, time.monotonic())
         self.renewed(identity)
         self.gateway.hub.add(self)
         self.gateway.door.known(self)
@@ -291,6 +294,10 @@ class Connection:
             self.gateway.requests.drop(number)
         for give_up in list(self.subscribing.values()):
             give_up()
+        if self._pace is not None:
+            limits = self.gateway.limits
+            self.gateway.paces.remember(self._pace, 2 * limits.commands_burst / limits.commands)
+            self._pace = None
         if self.user:
             rooms, self.rooms = self.rooms, {}
             self.gateway.hub.remove(self, rooms)

@@ -28,6 +28,7 @@ from socket_gateway.door import Door
 from socket_gateway.interest import Interest
 from socket_gateway.issuers import Issuer
 from socket_gateway.keys import KeyFile
+from socket_gateway.pace import Paces
 from socket_gateway.presence import Presence
 from socket_gateway.registry import Registry
 from socket_gateway.requests import OnAnswer, Requests
@@ -65,6 +66,7 @@ class Gateway:
         self._registry = Registry(settings.redis_url, self.id, self.interest, self.presence, self.limits)
         self.server_api = ServerApi(self, _service_tokens(settings))
         self.door = Door(settings)
+        self.paces = Paces(self._loop)
         self._connections: set[Connection] = set()
         self.draining = False
 

@@ -7,6 +7,7 @@ under way is kept, and pushed behind the answer if the answer does not know it y
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 from pulsar_data.deliveries import OpenedRoom, Reply, RoomLeft, SessionOpened
@@ -70,6 +71,11 @@ class Opening:
         gateway, self._identity = self._gateway, identity
         if gateway.hub.connections(identity.user) >= gateway.limits.user_connections:
             self._connection.close(Disconnect.CONNECTION_LIMIT)
+            return
+        pace = gateway.paces.of(identity.user, time.monotonic())
+        if pace.level(time.monotonic(), gateway.limits.commands) > gateway.limits.commands_burst:
+            # Closed for it a moment ago: coming back at once is not to cost archive anything.
+            self._connection.close(Disconnect.TOO_MANY_REQUESTS)
             return
         self._connection.authenticated(identity, follows=self._request.server_subs)
         self._token = gateway.backlog.begin(self._overflow)

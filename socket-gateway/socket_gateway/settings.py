@@ -45,7 +45,7 @@ class Limits:
     inflight: int = 128
     """Unanswered commands of one connection; one more is too many requests (111)."""
     commands: float = 100.0
-    """Commands a second of one connection, and how many at once: above that 111, above twice that 3013."""
+    """Commands a second of one user at one gateway, and how many at once: above that 111, above twice that 3013."""
     commands_burst: int = 400
     user_connections: int = 50
     """Connections of one user at one gateway; one more is closed with 3504."""
