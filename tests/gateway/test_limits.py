@@ -82,6 +82,25 @@ async def test_who_asks_too_fast_is_refused_and_who_goes_on_is_closed(stack: Any
         assert (await calm.ask(ping={}))["ping"] == {}
 
 
+async def test_more_connections_make_nobody_faster(stack: Any, jwks: Path, people: People) -> None:
+    """A user is counted over all of them, and for a while after: who comes back at once is closed with 3013 again."""
+    limits = Limits(commands=10.0, commands_burst=40, drain=0.1)
+    async with (
+        running(stack, jwks, limits) as gateway,
+        session(gateway.url, people[0].token) as (one, _),
+        session(gateway.url, people[0].token) as (other, _),
+        session(gateway.url, people[1].token) as (calm, _),
+    ):
+        sent = [*await one.send(*[{"ping": {}}] * 30), *await other.send(*[{"ping": {}}] * 30)]
+        assert 111 in [reply["error"]["code"] for reply in await asyncio.gather(*sent) if "error" in reply]
+        await one.send(*[{"ping": {}}] * 120)
+        assert await one.closed() == 3013
+        async with Wire.open(gateway.url) as again:
+            await again.send({"connect": {"token": people[0].token}})
+            assert await again.closed() == 3013
+        assert (await calm.ask(ping={}))["ping"] == {}
+
+
 async def test_one_user_has_so_many_connections(stack: Any, jwks: Path, people: People) -> None:
     """One more is closed with 3504 and stays away; when one goes there is room again. Others are not counted."""
     async with (
