@@ -7,12 +7,16 @@ ChattifierError
 ├── PartFailed          a part of the stack ended or did not become ready
 ├── StackError          the stack is not in the state the command needs
 ├── DeployError         Pulsar refused a namespace, a topic or a function
+├── ConfigRefused       a file of settings is broken
+├── GitFailed           git could not fetch or read the repository of settings
 ├── DemoFailed          the demo saw something it did not expect
 ├── ChatFailed          the terminal client cannot go on
 └── Refused             the server answered a call with an error; the conversation goes on
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import click
 
@@ -43,6 +47,18 @@ class StackError(ChattifierError):
 
 class DeployError(ChattifierError):
     """Pulsar refused a namespace, a topic or a function."""
+
+
+class ConfigRefused(ChattifierError):
+    """Files of settings are broken. `problems`: the name of each file, and what is wrong with it, on one line."""
+
+    def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
+        super().__init__("\n".join(f"{file}: {reason}." for file, reason in problems))
+        self.problems = problems
+
+
+class GitFailed(ChattifierError):
+    """Git could not fetch or read the repository of settings. Holds no credentials."""
 
 
 class DemoFailed(ChattifierError):

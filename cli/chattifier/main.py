@@ -16,6 +16,7 @@ COMMANDS = {
     "chat": "chat",
     "deploy": "deploy",
     "package": "deploy",
+    "config": "config",
     "dead-letters": "dead_letters",
     "user": "user",
     "schema": "schema",

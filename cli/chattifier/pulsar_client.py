@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,13 +21,16 @@ class Broker:
 
 
 @contextmanager
-def connected(broker: Broker) -> Iterator[pulsar.Client]:
-    """A client, closed in the end. What Pulsar refuses meanwhile becomes a StackError."""
+def connected(broker: Broker, logger: logging.Logger | None = None) -> Iterator[pulsar.Client]:
+    """A client, closed in the end. What Pulsar refuses meanwhile becomes a StackError.
+
+    `logger` gets what the library has to say; without one its errors go to the standard output.
+    """
     client = pulsar.Client(
         broker.service_url,
         authentication=pulsar.AuthenticationToken(broker.token) if broker.token else None,
         operation_timeout_seconds=10,
-        logger=pulsar.ConsoleLogger(pulsar.LoggerLevel.Error),
+        logger=logger or pulsar.ConsoleLogger(pulsar.LoggerLevel.Error),
     )
     try:
         yield client

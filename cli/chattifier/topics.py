@@ -22,6 +22,8 @@ EVENTS_RETENTION: Mapping[str, int] = {"retentionTimeInMinutes": 7 * DAY, "reten
 """`events` is what others build on, and a lost table can be made from: a week of it, at most 10 GiB a partition."""
 CORE_RETENTION: Mapping[str, int] = {"retentionTimeInMinutes": 60, "retentionSizeInMB": GIB}
 """The rest of chat/core: an hour after it was consumed, for whoever has to look what happened."""
+CONFIG_COMPACTED = 64 * 1024
+"""Bytes after which settings are compacted: who starts reads the last of each group, not all that ever were."""
 GATEWAY_TTL_SECONDS = 60
 """A delivery that was not taken within a minute is of no use: the sockets have gone elsewhere, and recover."""
 
@@ -123,6 +125,7 @@ def _policies(admin: Admin) -> None:
     admin.request("POST", f"/admin/v2/{_path(topics.EVENTS)}/retention", EVENTS_RETENTION)
     for topic in _kept_for_ever():
         admin.request("POST", f"/admin/v2/{_path(topic)}/retention", FOREVER)
+    admin.request("POST", f"/admin/v2/{_path(topics.CONFIG)}/compactionThreshold", CONFIG_COMPACTED)
     for topic in (topics.COMMANDS, topics.EVENTS, topics.QUERIES, *_kept_for_ever()):
         admin.request("POST", f"/admin/v2/{_path(topic)}/inactiveTopicPolicies", _NEVER_INACTIVE)
 

@@ -32,6 +32,7 @@ from chat_functions.stored_messages import StoredMessages
 from chat_functions.tables import Tables, TablesUnavailable
 from chat_functions.views import Views
 from pulsar_data import topics
+from pulsar_data.config import Live
 from pulsar_data.deliveries import Item, Reply
 from pulsar_data.errors import ChatError, ErrorCode, RpcError
 from pulsar_data.model import Model
@@ -66,7 +67,8 @@ AT_ONCE = 256
 class Archive:
     """The handler of archive."""
 
-    def __init__(self, client: pulsar.Client, inbox: Inbox, tasks: asyncio.TaskGroup, settings: Settings) -> None:
+    def __init__(self, client: pulsar.Client, inbox: Inbox, tasks: asyncio.TaskGroup, live: Live[Settings]) -> None:
+        settings = live.now
         self._inbox = inbox
         self._tasks = tasks
         self._tables = Tables(settings)
@@ -76,13 +78,13 @@ class Archive:
         views = Views(redis, TopicProducer(client, topics.COMMANDS))
         users = Copies(redis, self._tables)
         rooms, events = Readings(redis, self._tables, users, views), RoomLog(redis, self._tables)
-        self._sessions = Sessions(redis, users, views, rooms, Recovery(events, settings))
+        self._sessions = Sessions(redis, users, views, rooms, Recovery(events, live))
         self._history = History(rooms, StoredMessages(self._tables), events)
-        self._room_history = RoomHistory(rooms, events, self._history, settings)
+        self._room_history = RoomHistory(rooms, events, self._history, live)
         self._members = MemberLists(redis, self._tables, rooms)
         self._people = People(self._tables)
         self._search = Search(self._tables, rooms, self._history) if settings.search else None
-        self._presence = Presence(redis, users, views, settings)
+        self._presence = Presence(redis, users, views, live)
         self._graves = DeadLetters(TopicProducer(client, dead_letters.topic("archive")), inbox)
         self._places = asyncio.Semaphore(AT_ONCE)
 

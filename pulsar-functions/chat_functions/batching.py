@@ -26,7 +26,9 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import pulsar
 
+from chat_functions.config_reader import ConfigReader
 from chat_functions.settings import Settings
+from pulsar_data.config import Live
 
 log = logging.getLogger(__name__)
 
@@ -169,7 +171,7 @@ class Parking(Generic[W]):
         return works
 
 
-Build = Callable[[pulsar.Client, Inbox, asyncio.TaskGroup, Settings], Handler]
+Build = Callable[[pulsar.Client, Inbox, asyncio.TaskGroup, Live[Settings]], Handler]
 
 
 class Loop:
@@ -179,7 +181,8 @@ class Loop:
         self._inbox = Inbox(settings.batch, settings.in_flight)
         self._build = build
         self._client = client
-        self._settings = settings
+        self._live = Live(settings)
+        self._config = ConfigReader(client, self._live)
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="chattifier-batches", daemon=True)
 
@@ -209,8 +212,9 @@ class Loop:
 
     async def _main(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            handler = self._build(self._client, self._inbox, tasks, self._settings)
-            await handler.start()
+            handler = self._build(self._client, self._inbox, tasks, self._live)
+            self._config.start()
+            await asyncio.gather(handler.start(), self._config.caught_up())
             self._ready.set()
             while True:
                 await handler.handle(await self._inbox.take())

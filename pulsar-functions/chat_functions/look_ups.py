@@ -16,6 +16,7 @@ from chat_functions.settings import Settings
 from chat_functions.tables import BUCKET, KEY_BUCKET, Statement, Tables, TablesUnavailable
 from chat_functions.work import Work
 from pulsar_data import ids
+from pulsar_data.config import Live
 from pulsar_data.errors import ErrorCode
 from pulsar_data.model import UserId
 
@@ -38,21 +39,24 @@ class NotStoredYet(Exception):
 class LookUps:
     """Each waits for Cassandra as long as it takes."""
 
-    def __init__(self, tables: Tables, settings: Settings) -> None:
+    def __init__(self, tables: Tables, live: Live[Settings]) -> None:
         self._tables = tables
-        self._room_limit = settings.room_limit
+        self._live = live
 
     async def users(self, works: Sequence[Work]) -> None:
-        """Sets `verdict` of each work: 402 if it names somebody who does not exist, 106 for one with too many rooms."""
+        """Sets `verdict` of each work that has none: 402 if it names somebody who does not exist, 106 for one with too
+        many rooms.
+        """
         named = sorted({user for work in works for user in rulebook.strangers(work.asked)})
         entering = sorted({user for work in works for user in rulebook.newcomers(work.asked)})
+        limit = self._live.now.room_limit
         users = await self._ask([(READ_USER, [uuid.UUID(user)]) for user in named])
-        rooms = await self._ask([(READ_ROOMS, [uuid.UUID(user), self._room_limit]) for user in entering])
+        rooms = await self._ask([(READ_ROOMS, [uuid.UUID(user), limit]) for user in entering])
         missing = {user for user, rows in zip(named, users, strict=True) if not rows or rows[0][0] != "active"}
-        full = {user for user, rows in zip(entering, rooms, strict=True) if len(rows) >= self._room_limit}
+        full = {user for user, rows in zip(entering, rooms, strict=True) if len(rows) >= limit}
         for work in works:
             work.asked_users = True
-            work.verdict = _verdict(work, missing, full)
+            work.verdict = work.verdict or _verdict(work, missing, full)
 
     async def keys(self, works: Sequence[Work]) -> None:
         """Sets `answered` and `conflict` of each work whose key is known."""

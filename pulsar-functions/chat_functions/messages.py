@@ -15,14 +15,18 @@ from pulsar_data.model import UserId
 from pulsar_data.rooms import Message
 
 
-def check(command: SendMessage | EditMessage, settings: Settings) -> None:
-    """Raises ChatError: 107 for an empty text, 106 for one that is too long, or too much meta."""
+def check(command: SendMessage | EditMessage) -> None:
+    """Raises ChatError: 107 for an empty text."""
     if not command.text.strip():
         raise ChatError(ErrorCode.BAD_REQUEST, "the text is empty")
-    if len(command.text) > settings.text_limit:
-        raise ChatError(ErrorCode.LIMIT_EXCEEDED, f"the text is longer than {settings.text_limit} characters")
-    if command.meta is not None and len(to_json(command.meta)) > settings.meta_limit:
-        raise ChatError(ErrorCode.LIMIT_EXCEEDED, f"meta is longer than {settings.meta_limit} bytes")
+
+
+def excess(command: SendMessage | EditMessage, settings: Settings) -> int | None:
+    """106 for a text that is too long, or too much meta."""
+    too_long = len(command.text) > settings.text_limit
+    if too_long or (command.meta is not None and len(to_json(command.meta)) > settings.meta_limit):
+        return int(ErrorCode.LIMIT_EXCEEDED)
+    return None
 
 
 def sent(command: SendMessage, numbers: Numbers, digest: str) -> MessageSent:

@@ -62,7 +62,7 @@ class Request:
     """The epoch in which Cassandra did not know the key: in a later one it must be asked again."""
     old_key: bool
     verdict: int | None = None
-    """The error that the named users are: unknown, say. It counts only if the rules would let the command pass."""
+    """The error that limits or the named users are: unknown, say. It counts only if the rules would let it pass."""
     asks: tuple[str | int, ...] = ()
     """What the operation's rules want to know: see lua/rules/."""
 

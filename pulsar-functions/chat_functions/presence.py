@@ -13,6 +13,7 @@ from chat_functions.redis_link import RedisLink, call
 from chat_functions.settings import Settings
 from chat_functions.views import Views
 from pulsar_data import redis_keys
+from pulsar_data.config import Live
 from pulsar_data.errors import ChatError, ErrorCode
 from pulsar_data.model import RoomId, UserId
 from pulsar_data.queries import ReadPresence
@@ -24,11 +25,11 @@ _AT_ONCE = 500
 class Presence:
     """Raises RedisUnavailable, TablesUnavailable, ChatError."""
 
-    def __init__(self, redis: RedisLink, copies: Copies, views: Views, settings: Settings) -> None:
+    def __init__(self, redis: RedisLink, copies: Copies, views: Views, live: Live[Settings]) -> None:
         self._redis = redis
         self._copies = copies
         self._views = views
-        self._settings = settings
+        self._live = live
 
     async def read(self, query: ReadPresence) -> dict[str, dict[str, str]]:
         """ClientInfo by client. ChatError 103 for anybody but a member, 108 if the room does not show it."""
@@ -39,7 +40,7 @@ class Presence:
             raise ChatError(ErrorCode.PERMISSION_DENIED, "not a member of that room")
         if not view.summary.presence:
             raise ChatError(ErrorCode.NOT_AVAILABLE, "the room does not show presence")
-        if view.summary.members > self._settings.presence_members:
+        if view.summary.members > self._live.now.presence_members:
             raise ChatError(ErrorCode.NOT_AVAILABLE, "the room is too large to show presence")
         return await self._there(query.room)
 
@@ -54,7 +55,7 @@ class Presence:
 
     def _queue_members(self, pipe: Pipeline, room: RoomId) -> None:
         pipe.hkeys(redis_keys.members(room))
-        call(pipe, LIVE_GATEWAYS, [redis_keys.GATEWAYS], [self._settings.gateway_age])
+        call(pipe, LIVE_GATEWAYS, [redis_keys.GATEWAYS], [self._live.now.gateway_age])
 
     async def _devices(self, users: Sequence[UserId]) -> Sequence[dict[str, str]]:
         def queue(pipe: Pipeline, _: str) -> Any:

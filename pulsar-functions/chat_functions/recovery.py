@@ -12,6 +12,7 @@ from chat_functions.room_log import RoomLog
 from chat_functions.rooms import View
 from chat_functions.settings import Settings
 from chat_functions.tables import TablesUnavailable
+from pulsar_data.config import Live
 from pulsar_data.deliveries import OpenedRoom
 from pulsar_data.events import MessageSent, RoomEvent
 from pulsar_data.model import RoomId
@@ -29,17 +30,16 @@ class Recovery:
     the log. A log that cannot be read, or takes too long, recovers nothing: the client reloads.
     """
 
-    def __init__(self, room_log: RoomLog, settings: Settings) -> None:
+    def __init__(self, room_log: RoomLog, live: Live[Settings]) -> None:
         self._log = room_log
-        self._bytes = settings.recover_bytes
-        self._events = settings.recover_events
+        self._live = live
 
     async def rooms(
         self, views: Sequence[View], positions: Mapping[RoomId, Position], deadline: int
     ) -> tuple[OpenedRoom, ...]:
         """Each room as it opens, in order; `deadline` in ms since the epoch."""
         recovered: dict[RoomId, Events] = {}
-        left = self._bytes
+        left = self._live.now.recover_bytes
         until = (time.time() + deadline / 1000) / 2
         for view in sorted(views, key=_newest, reverse=True):
             missed = await self._missed(view, positions, left, until)
@@ -58,7 +58,7 @@ class Recovery:
         return missed
 
     async def _from_log(self, view: View, first: int, left: int, until: float) -> Events | None:
-        if view.offset - first + 1 > self._events:
+        if view.offset - first + 1 > self._live.now.recover_events:
             return None
         try:
             async with asyncio.timeout(max(0.0, until - time.time())):

@@ -9,6 +9,7 @@ from chat_functions.history import History
 from chat_functions.readings import Reading, Readings
 from chat_functions.room_log import RoomLog, Stored
 from chat_functions.settings import Settings
+from pulsar_data.config import Live
 from pulsar_data.deliveries import HistoryRead
 from pulsar_data.errors import ChatError, ErrorCode
 from pulsar_data.events import ROOM_EVENT, RoomEvent
@@ -18,11 +19,11 @@ from pulsar_data.queries import ReadHistory
 class RoomHistory:
     """Raises RedisUnavailable, TablesUnavailable, ChatError."""
 
-    def __init__(self, readings: Readings, room_log: RoomLog, history: History, settings: Settings) -> None:
+    def __init__(self, readings: Readings, room_log: RoomLog, history: History, live: Live[Settings]) -> None:
         self._readings = readings
         self._log = room_log
         self._history = history
-        self._bytes = settings.recover_bytes
+        self._live = live
 
     async def read(self, query: ReadHistory) -> HistoryRead:
         """A page. Events of messages that have expired, or that the reader may not read, are left out.
@@ -72,7 +73,7 @@ class RoomHistory:
 
     def _within_bytes(self, events: Iterable[RoomEvent]) -> Iterator[RoomEvent]:
         """The first one, and as many more as a delivery can hold: the client asks for more from there."""
-        left = self._bytes
+        left = self._live.now.recover_bytes
         for place, event in enumerate(events):
             left -= len(event.to_json())
             if place and left < 0:

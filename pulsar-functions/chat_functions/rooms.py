@@ -17,16 +17,19 @@ from pulsar_data.model import RoomId
 from pulsar_data.rooms import Head, Membership, Message, RoomSummary
 
 
-def check_create(command: CreateRoom, settings: Settings) -> None:
-    """Raises ChatError: 107 for a group without a name, a direct room that is not of two; 404 for too many members."""
+def check_create(command: CreateRoom) -> None:
+    """Raises ChatError: 107 for a group without a name, a direct room that is not of two."""
     others = set(command.members) - {command.actor}
     if command.kind == "direct":
         if len(others) != 1:
             raise ChatError(ErrorCode.BAD_REQUEST, "a direct room has exactly one other member")
     elif command.name is None:
         raise ChatError(ErrorCode.BAD_REQUEST, f"a {command.kind} needs a name")
-    if len(others) + 1 > settings.member_limit:
-        raise ChatError(ErrorCode.ROOM_FULL, f"a room has at most {settings.member_limit} members")
+
+
+def excess(command: CreateRoom, settings: Settings) -> int | None:
+    """404 for too many members."""
+    return int(ErrorCode.ROOM_FULL) if len({*command.members, command.actor}) > settings.member_limit else None
 
 
 def check_update(command: UpdateRoom) -> None:

@@ -49,6 +49,7 @@ from chat_functions.tables import Tables
 from chat_functions.work import Work
 from pulsar_data import redis_keys, topics
 from pulsar_data.commands import COMMAND, MarkRead, RebuildRoom
+from pulsar_data.config import Live
 from pulsar_data.errors import ChatError, ErrorCode
 from pulsar_data.model import RoomId, UserId
 
@@ -63,8 +64,8 @@ AGAIN = 0.2
 class ChatRouter:
     """The handler of chat-router."""
 
-    def __init__(self, client: pulsar.Client, inbox: Inbox, tasks: asyncio.TaskGroup, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, client: pulsar.Client, inbox: Inbox, tasks: asyncio.TaskGroup, live: Live[Settings]) -> None:
+        settings, self._live = live.now, live
         self._inbox = inbox
         self._tasks = tasks
         self._redis = RedisLink(settings.redis_url, SCRIPTS)
@@ -72,7 +73,7 @@ class ChatRouter:
         self._events = TopicProducer(client, topics.EVENTS, schema=EventSchema())
         self._parking: Parking[Work] = Parking(tasks, inbox.wake)
         self._rebuild = Rebuild(self._tables, self._redis, self._events)
-        self._look_ups = LookUps(self._tables, settings)
+        self._look_ups = LookUps(self._tables, live)
         self._graves = DeadLetters(TopicProducer(client, dead_letters.topic("chat-router")), inbox)
         self._crash = CrashPoints(settings.crash_at)
         self._outbox = Outbox(client, tasks)
@@ -81,7 +82,7 @@ class ChatRouter:
     async def start(self) -> None:
         """Cassandra connects meanwhile: only rare commands need it."""
         self._tasks.create_task(self._tables.connect([*rebuild.STATEMENTS, *look_ups.STATEMENTS]))
-        await asyncio.gather(self._events.prepare(), prepare_deliveries(self._redis, self._outbox, self._settings))
+        await asyncio.gather(self._events.prepare(), prepare_deliveries(self._redis, self._outbox, self._live.now))
 
     async def handle(self, batch: list[Incoming]) -> None:
         """Work a batch through all stages. Rooms that must wait are parked with all that is behind them."""
@@ -115,11 +116,11 @@ class ChatRouter:
         if isinstance(work.command, (RebuildRoom, MarkRead)):
             return work
         try:
-            stages.check(work.command, self._settings)
+            stages.check(work.command)
         except ChatError as error:
             await self._courier.refuse(work, error.code)
             return None
-        work.digest = stages.digest(work.command)
+        work.digest, work.verdict = stages.digest(work.command), stages.excess(work.command, self._live.now)
         return work
 
     def _must_ask(self, room: RoomId, works: list[Work]) -> bool:
@@ -149,7 +150,7 @@ class ChatRouter:
         return numbered
 
     def _queue_numbers(self, pipe: Pipeline, run_id: str, works: Sequence[Work]) -> None:
-        ttl, now = self._settings.key_hours * 3_600_000, _now()
+        ttl, now = self._live.now.key_hours * 3_600_000, _now()
         for work in works:
             command = work.command
             if isinstance(command, RebuildRoom) or work.answered is not None:
@@ -157,7 +158,7 @@ class ChatRouter:
             elif isinstance(command, MarkRead):
                 queue_may_read(pipe, run_id, command.room, command.actor, command.seq)
             else:
-                queue_number(pipe, run_id, stages.request(work, now, self._settings), now, ttl)
+                queue_number(pipe, run_id, stages.request(work, now, self._live.now), now, ttl)
 
     async def _settle(
         self, room: RoomId, outcomes: Sequence[tuple[Work, Outcome | str]], behind: list[Work]
@@ -242,7 +243,7 @@ class ChatRouter:
     async def _may_ask(self, user: UserId) -> bool:
         key = redis_keys.limit("unknown-rooms", user)
         count, _ = await retrying(lambda: self._redis.execute(lambda pipe, _: _count(pipe, key)), (RedisUnavailable,))
-        return int(count) <= self._settings.unknown_rooms_a_minute
+        return int(count) <= self._live.now.unknown_rooms_a_minute
 
     # Publish
 
@@ -291,11 +292,11 @@ class ChatRouter:
     def _queue_commits(self, pipe: Pipeline, run_id: str, works: Sequence[Work]) -> None:
         for work in works:
             if work.mark is None:
-                queue_commit(pipe, run_id, stages.commit(work), self._settings.recent_events)
+                queue_commit(pipe, run_id, stages.commit(work), self._live.now.recent_events)
             else:
-                queue_mark(pipe, run_id, stages.reading(work), self._settings.small_room)
+                queue_mark(pipe, run_id, stages.reading(work), self._live.now.small_room)
         # Last: a gateway registers before it writes interest, so whose interest a commit has seen is found here.
-        call(pipe, LIVE_GATEWAYS, [redis_keys.GATEWAYS], [self._settings.gateway_age])
+        call(pipe, LIVE_GATEWAYS, [redis_keys.GATEWAYS], [self._live.now.gateway_age])
 
 
 def _check_keyed(work: Work) -> None:

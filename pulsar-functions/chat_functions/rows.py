@@ -19,6 +19,7 @@ from chat_functions.encoding import as_bigint, as_int, as_uuid, as_uuids
 from chat_functions.settings import Settings
 from chat_functions.tables import BUCKET, KEY_BUCKET, Tables
 from pulsar_data import ids
+from pulsar_data.config import Live
 from pulsar_data.events import (
     MemberBanned,
     MemberJoined,
@@ -109,9 +110,9 @@ class Row:
 class Rows:
     """Makes the rows of one room's events. Needs a connection: raises TablesUnavailable."""
 
-    def __init__(self, tables: Tables, settings: Settings) -> None:
+    def __init__(self, tables: Tables, live: Live[Settings]) -> None:
         self._tables = tables
-        self._log_ttl = settings.log_days * 86_400
+        self._live = live
 
     def of_room(self, events: Sequence[RoomEvent], marks: Sequence[MessageRead]) -> Iterator[Row]:
         """All of them, rows of one partition side by side."""
@@ -161,7 +162,8 @@ class Rows:
         return self._tables.encoded(WRITE_MESSAGE, values)
 
     def _log(self, event: RoomEvent) -> BoundStatement:
-        offset, ttl = as_bigint(event.offset), min(_ttl(event) or self._log_ttl, self._log_ttl)
+        longest = self._live.now.log_days * 86_400
+        offset, ttl = as_bigint(event.offset), min(_ttl(event) or longest, longest)
         values = [
             as_uuid(event.room), as_bigint(event.offset // BUCKET), offset, event.to_json(), offset, as_int(ttl)
         ]  # fmt: skip

@@ -27,6 +27,7 @@ from chat_functions.settings import Settings
 from chat_functions.tables import Tables, TablesUnavailable
 from chat_functions.writes import Happened, Writes
 from pulsar_data import redis_keys
+from pulsar_data.config import Live
 from pulsar_data.events import LOG_ENTRY, LogEntry, MessageRead, RoomEvent, RoomRebuild
 from pulsar_data.model import RoomId, UserId
 
@@ -58,17 +59,17 @@ class Work:
 class MessageStore:
     """The handler of message-store."""
 
-    def __init__(self, client: pulsar.Client, inbox: Inbox, tasks: asyncio.TaskGroup, settings: Settings) -> None:
+    def __init__(self, client: pulsar.Client, inbox: Inbox, tasks: asyncio.TaskGroup, live: Live[Settings]) -> None:
+        settings, self._live = live.now, live
         self._inbox = inbox
         self._tasks = tasks
         self._tables = Tables(settings)
         self._redis = RedisLink(settings.redis_url, ())
-        self._writes = Writes(self._tables, settings)
+        self._writes = Writes(self._tables, live)
         self._parking: Parking[Work] = Parking(tasks, inbox.wake)
         self._epochs: dict[RoomId, tuple[int, float]] = {}
         self._graves = DeadLetters(TopicProducer(client, dead_letters.topic("message-store")), inbox)
         self._crash = CrashPoints(settings.crash_at)
-        self._interval = settings.store_interval / 1000
         self._full = settings.batch
         self._under_way: set[asyncio.Task[None]] = set()
 
@@ -92,7 +93,7 @@ class MessageStore:
         if alone:
             await asyncio.wait(self._under_way)
         if len(batch) < self._full:
-            await asyncio.sleep(self._interval)
+            await asyncio.sleep(self._live.now.store_interval / 1000)
 
     def _begin(self, works: Sequence[Work]) -> None:
         """Only now is it known which rooms wait: what was under way may have failed."""

@@ -51,7 +51,7 @@ class Work:
     asked_users: bool = False
     """Whether Cassandra was asked for the named users."""
     verdict: int | None = None
-    """The error code that the named users are."""
+    """The error code that it is, by a limit or by the users that it names, unless its key is known."""
     found: str = ""
     """From Cassandra: the message to change, as lua/rules/message.lua wants it."""
     numbers: Numbers | None = None
@@ -100,14 +100,21 @@ class Work:
         return self.mark is None and self.numbered.committed
 
 
-def check(command: Change, settings: Settings) -> None:
-    """Whatever needs no state. Raises ChatError."""
+def check(command: Change) -> None:
+    """Whatever needs no state, and no setting can change. Raises ChatError."""
     if isinstance(command, (SendMessage, EditMessage)):
-        messages.check(command, settings)
+        messages.check(command)
     elif isinstance(command, CreateRoom):
-        rooms.check_create(command, settings)
+        rooms.check_create(command)
     elif isinstance(command, UpdateRoom):
         rooms.check_update(command)
+
+
+def excess(command: Change, settings: Settings) -> int | None:
+    """The error code that it is by the limits of this moment: others may have held when its key was first seen."""
+    if isinstance(command, (SendMessage, EditMessage)):
+        return messages.excess(command, settings)
+    return rooms.excess(command, settings) if isinstance(command, CreateRoom) else None
 
 
 def digest(command: Change) -> str:

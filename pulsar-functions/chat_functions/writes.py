@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from chat_functions.rows import Row, Rows
 from chat_functions.settings import Settings
 from chat_functions.tables import Tables, TablesUnavailable, batch
+from pulsar_data.config import Live
 from pulsar_data.events import MessageRead, RoomEvent
 from pulsar_data.model import RoomId
 
@@ -36,9 +37,9 @@ class Happened:
 class Writes:
     """Turns events into rows, packs the rows into batches, and runs those at once."""
 
-    def __init__(self, tables: Tables, settings: Settings) -> None:
+    def __init__(self, tables: Tables, live: Live[Settings]) -> None:
         self._tables = tables
-        self._rows = Rows(tables, settings)
+        self._rows = Rows(tables, live)
 
     async def store(self, happened: Mapping[RoomId, Happened]) -> set[RoomId]:
         """Write all; returns the rooms of which anything failed. They must be written again as a whole.

@@ -15,6 +15,7 @@ backlog      what arrived while openings are on their way
 requests     questions that wait for an answer
 broker       Pulsar: commands and queries out, deliveries and revocations in
 inbox        from the Pulsar client's threads into the event loop
+config_reader settings that change while it runs
 registry     Redis: heartbeat, interest and presence
 presence     who is connected, and who is told when that changes
 pushes       what members get, as ready-made frames

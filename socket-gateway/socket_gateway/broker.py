@@ -129,6 +129,12 @@ class Broker:
         if self._links is not None:
             self._links.deliveries.acknowledge_cumulative(last)
 
+    def config(self) -> pulsar.Reader:
+        """A reader of the settings, from the first on. Blocks; raises pulsar.PulsarException."""
+        if self._links is None:
+            raise pulsar.AlreadyClosed("not connected")
+        return self._links.client.create_reader(topics.CONFIG, pulsar.MessageId.earliest, is_read_compacted=True)
+
     def command(self, command: Command, failed: Callable[[], None]) -> None:
         """Publish at once, in the order of the calls. `failed` runs in the loop if the broker did not take it."""
         self._send(lambda links: links.commands, command.to_json(), command.room, failed)

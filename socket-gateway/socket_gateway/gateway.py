@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from pulsar_data.accounts import ACCOUNT_EVENT
 from pulsar_data.commands import Command
+from pulsar_data.config import Live
 from pulsar_data.deliveries import Delivery, Item, Publication, RoomEntered, RoomLeft, RoomNotice, UserNews
 from pulsar_data.errors import Disconnect, ErrorCode
 from pulsar_data.news import ProfileChanged
@@ -23,6 +24,7 @@ from pulsar_data.tokens import SessionsRevoked
 from socket_gateway import protocol, pushes
 from socket_gateway.backlog import Backlog
 from socket_gateway.broker import Broker
+from socket_gateway.config_reader import ConfigReader
 from socket_gateway.connection import Connection
 from socket_gateway.door import Door
 from socket_gateway.interest import Interest
@@ -51,7 +53,9 @@ class Gateway:
 
     def __init__(self, settings: Settings) -> None:
         self._loop = asyncio.get_running_loop()
+        self._live = Live(settings.limits)
         self.limits = settings.limits
+        """Those in force: replaced as a whole when they change."""
         self.id = f"gw-{secrets.token_hex(8)}"
         self.requests = Requests(self._loop)
         self.backlog = Backlog(self.limits.backlog)
@@ -62,6 +66,7 @@ class Gateway:
             KeyFile(settings.jwks_file), issuer=settings.issuer, audience=settings.audience, external=self._issuers
         )
         self._broker = Broker(settings, self.id, self._deliver, self._account, self._signalled)
+        self._config = ConfigReader(self._broker.config, self._live, self._limit)
         self.presence = Presence(self.id, self.hub, self.later, self.signal)
         self._registry = Registry(settings.redis_url, self.id, self.interest, self.presence, self.limits)
         self.server_api = ServerApi(self, _service_tokens(settings))
@@ -75,10 +80,15 @@ class Gateway:
         log.info("gateway_starting", gateway=self.id)
         await self._broker.start()
         log.info("gateway_subscribed", gateway=self.id)
+        await self._config.start()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._registry.run())
             for issuer in self._issuers:
                 tasks.create_task(issuer.keys.run())
+
+    def _limit(self) -> None:
+        """The settings have changed. Runs in the thread that reads them."""
+        self.limits = self._live.now
 
     @property
     def health(self) -> dict[str, bool]:
@@ -232,6 +242,7 @@ class Gateway:
 
     async def close(self) -> None:
         """Leave Redis and Pulsar."""
+        self._config.close()
         await self._registry.close()
         await self._broker.close()
         log.info("gateway_stopped", gateway=self.id)

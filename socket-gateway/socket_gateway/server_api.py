@@ -59,15 +59,13 @@ class Call(Model):
 class Allowance:
     """So many calls a second of each service, and so many at once in a burst. For one gateway."""
 
-    def __init__(self, rate: float, burst: int) -> None:
-        self._rate = rate
-        self._burst = burst
+    def __init__(self) -> None:
         self._left: dict[str, tuple[float, float]] = {}
 
-    def take(self, service: str, now: float) -> bool:
+    def take(self, service: str, now: float, rate: float, burst: int) -> bool:
         """Whether another call may be made; `now` in seconds of a clock that only rises."""
-        left, at = self._left.get(service, (float(self._burst), now))
-        left = min(float(self._burst), left + (now - at) * self._rate)
+        left, at = self._left.get(service, (float(burst), now))
+        left = min(float(burst), left + (now - at) * rate)
         self._left[service] = (left - 1, now) if left >= 1 else (left, now)
         return left >= 1
 
@@ -110,7 +108,7 @@ class ServerApi:
     def __init__(self, gateway: Gateway, tokens: ServiceTokens | None) -> None:
         self._gateway = gateway
         self._tokens = tokens
-        self._allowance = Allowance(gateway.limits.calls, gateway.limits.calls_burst)
+        self._allowance = Allowance()
         self.users = Users()
         self._running = 0
 
@@ -140,7 +138,9 @@ class ServerApi:
             service = self._tokens.verify(token.strip() if scheme.lower() == "bearer" else "")
         except TokenError as error:
             raise ChatError(ErrorCode.UNAUTHORIZED, "a service token is needed") from error
-        if not self._allowance.take(service, time.monotonic()) or self._running >= self._gateway.limits.calls_at_once:
+        limits = self._gateway.limits
+        taken = self._allowance.take(service, time.monotonic(), limits.calls, limits.calls_burst)
+        if not taken or self._running >= limits.calls_at_once:
             raise ChatError(ErrorCode.TOO_MANY_REQUESTS, "too many calls at once")
         return service
 

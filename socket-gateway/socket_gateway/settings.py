@@ -9,12 +9,16 @@ from typing import Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from pulsar_data.config import GatewayLimits
+
 MIB: Final = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Times in seconds, sizes in bytes. The defaults are the protocol's; tests shorten the waits."""
+class Limits(GatewayLimits):
+    """Times in seconds, sizes in bytes. The defaults are the protocol's; tests shorten the waits.
+
+    Those that it inherits may change while the gateway runs: see `pulsar_data.config.Live`.
+    """
 
     connect: float = 5.0
     """A socket that has not connected by then is stale (3502)."""
@@ -34,47 +38,22 @@ class Limits:
     command: float = 5.0
     """How long a client waits for a change. The change may still happen: it is repeated with the same key."""
     frame: int = MIB
-    text: int = 64 * 1024
-    """One command, except for the first one, which may fill a frame with positions."""
-    unsent: int = MIB
-    """Bytes a socket may owe its client before it counts as slow (3008)."""
+    """The first one may be filled with positions."""
     kernel: int = 256 * 1024
     """Bytes the kernel may hold for a socket besides: left to itself it grows to megabytes for a reader that sleeps."""
     linger: float = 3.0
     """How long a close frame may take to be read before the connection is cut."""
-    inflight: int = 128
-    """Unanswered commands of one connection; one more is too many requests (111)."""
-    commands: float = 100.0
-    """Commands a second of one user at one gateway, and how many at once: above that 111, above twice that 3013."""
-    commands_burst: int = 400
-    user_connections: int = 50
-    """Connections of one user at one gateway; one more is closed with 3504."""
     address_connections: int = 0
     """Connections from one address at one gateway; one more is closed with 3504. 0: as many as come."""
-    calls: float = 200.0
-    """Calls of the server API a second, of one service at one gateway."""
-    calls_burst: int = 400
-    calls_at_once: int = 256
-    """Calls of the server API that wait for their answers; one more is too many requests (429)."""
     backlog: int = 20_000
     """Publications kept for openings under way; more fails the oldest of them."""
     heartbeat: float = 0.25
     """So soon a gateway sees that Redis has lost its data; a beat is one small call."""
     sweep: float = 5.0
-    typing: float = 1.0
-    """So often a socket may say that its user types, per room; what comes sooner tells nothing new and is dropped."""
-    typing_rooms: int = 5
-    """In so many rooms within that time; one more is too many requests (111)."""
-    absence: float = 3.0
-    """How long a user may be gone before others are told: who reconnects meanwhile never left."""
     undertaking: float = 15.0
     """So long a gateway's heartbeat may be missing before the others tell that its users are gone."""
     touch: float = 900.0
     """How often presence is written again, so that it does not expire (after an hour)."""
-    rejoin: float = 30.0
-    """Over how long sockets are closed (3010) when Redis has lost its data."""
-    drain: float = 3.0
-    """Over how long the closes of a shutdown are spread, so that clients do not all come back at once."""
 
 
 class ExternalIssuer(BaseModel):

@@ -14,6 +14,7 @@ from chat_functions.tables import Tables
 from chat_functions.work import Work
 from pulsar_data import ids
 from pulsar_data.commands import AddMember, BanMember, Change
+from pulsar_data.config import Live
 from pulsar_data.errors import ErrorCode
 from pulsar_data.model import RoomId, UserId
 from tests.clients.device import devices, group
@@ -41,7 +42,7 @@ async def test_who_is_in_enough_rooms_enters_no_more(stack: Stack) -> None:
 
     async def verdict(kind: type[AddMember] | type[BanMember], user: str, limit: int) -> int | None:
         work = Work(Incoming(sentinel.message), _command(kind, UserId(user)))
-        await LookUps(tables, Settings(room_limit=limit)).users([work])
+        await LookUps(tables, Live(Settings(room_limit=limit))).users([work])
         return work.verdict
 
     async def is_stored() -> bool:

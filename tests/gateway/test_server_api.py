@@ -6,6 +6,7 @@ import json
 import time
 import uuid
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -206,12 +207,12 @@ async def test_calls_are_limited_and_the_log_names_them_without_their_text(
 
 def test_an_allowance_fills_up_again() -> None:
     """Each service has its own."""
-    allowance = Allowance(rate=2.0, burst=2)
-    assert [allowance.take("a", 10.0) for _ in range(3)] == [True, True, False]
-    assert allowance.take("b", 10.0)
-    assert not allowance.take("a", 10.4)
-    assert [allowance.take("a", 10.6) for _ in range(2)] == [True, False]
-    assert [allowance.take("a", 1000.0) for _ in range(3)] == [True, True, False]
+    take = partial(Allowance().take, rate=2.0, burst=2)
+    assert [take("a", 10.0) for _ in range(3)] == [True, True, False]
+    assert take("b", 10.0)
+    assert not take("a", 10.4)
+    assert [take("a", 10.6) for _ in range(2)] == [True, False]
+    assert [take("a", 1000.0) for _ in range(3)] == [True, True, False]
 
 
 def test_the_document_in_docs_is_the_one_of_the_code() -> None:

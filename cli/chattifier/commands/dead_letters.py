@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from chattifier.commands.stack import data_option
+from chattifier.commands.broker import broker, broker_options
 from chattifier.dead_letters import Letter, Mailbox, find, opened
-from chattifier.errors import StackError
 from chattifier.layout import Layout
-from chattifier.pulsar_client import Broker
-from chattifier.run_state import read
-from chattifier.status import report
 from pulsar_data.topics import FUNCTIONS
 
 
@@ -25,30 +20,15 @@ def dead_letters() -> None:
     """Messages that a function could never process."""
 
 
-def _pulsar_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    url = click.option("--service-url", envvar="CHATTIFIER_PULSAR_URL", help="Default: the local stack's.")
-    token = click.option("--token", envvar="CHATTIFIER_PULSAR_TOKEN", help="Better given by the environment.")
-    return url(token(data_option(function)))
-
-
-def _address(layout: Layout, service_url: str | None, token: str | None) -> Broker:
-    if service_url is not None:
-        return Broker(service_url, token)
-    state = read(layout.run_file)
-    if state is None or not state.up:
-        raise StackError("No local stack is running: start one with `chattifier up`, or give --service-url.")
-    return Broker(report(layout, state).pulsar.service_url, token)
-
-
 function_argument = click.argument("function", type=click.Choice(FUNCTIONS))
 
 
 @dead_letters.command("list")
 @click.argument("function", type=click.Choice(FUNCTIONS), required=False)
-@_pulsar_options
+@broker_options
 def list_letters(function: str | None, layout: Layout, service_url: str | None, token: str | None) -> None:
     """List the dead letters of one function, or of all. Never shows what is in them."""
-    address = _address(layout, service_url, token)
+    address = broker(layout, service_url, token)
     table = Table("function", "id", "reason", "attempts", "source", "room", "last", box=None, header_style="bold")
     for name in [function] if function else FUNCTIONS:
         with opened(address, name) as mailbox:
@@ -63,12 +43,12 @@ def list_letters(function: str | None, layout: Layout, service_url: str | None, 
 @function_argument
 @click.argument("letter_id")
 @click.option("--payload", is_flag=True, help="Show what is in it as well: that may be what somebody wrote.")
-@_pulsar_options
+@broker_options
 def show(
     function: str, letter_id: str, payload: bool, layout: Layout, service_url: str | None, token: str | None
 ) -> None:
     """Show one dead letter."""
-    with opened(_address(layout, service_url, token), function) as mailbox:
+    with opened(broker(layout, service_url, token), function) as mailbox:
         letter = find(mailbox.letters(), letter_id)
     fields = {
         "id": letter.id,
@@ -99,12 +79,12 @@ def _chosen(mailbox: Mailbox, letter_ids: Sequence[str], every: bool) -> list[Le
 @function_argument
 @click.argument("letter_ids", nargs=-1)
 @click.option("--all", "every", is_flag=True)
-@_pulsar_options
+@broker_options
 def replay(
     function: str, letter_ids: tuple[str, ...], every: bool, layout: Layout, service_url: str | None, token: str | None
 ) -> None:
     """Put dead letters back where they came from, after whatever stopped them was mended."""
-    with opened(_address(layout, service_url, token), function) as mailbox:
+    with opened(broker(layout, service_url, token), function) as mailbox:
         for letter in _chosen(mailbox, letter_ids, every):
             mailbox.replay(letter)
             click.echo(f"Replayed {letter.id} to {letter.source_topic}.")
@@ -114,12 +94,12 @@ def replay(
 @function_argument
 @click.argument("letter_ids", nargs=-1)
 @click.option("--all", "every", is_flag=True)
-@_pulsar_options
+@broker_options
 def drop(
     function: str, letter_ids: tuple[str, ...], every: bool, layout: Layout, service_url: str | None, token: str | None
 ) -> None:
     """Take dead letters off the list for good."""
-    with opened(_address(layout, service_url, token), function) as mailbox:
+    with opened(broker(layout, service_url, token), function) as mailbox:
         for letter in _chosen(mailbox, letter_ids, every):
             mailbox.drop(letter)
             click.echo(f"Dropped {letter.id}.")

@@ -3,7 +3,7 @@
 -- carries no other rules. rules/*.lua say which ARGV from 11 on, and which KEYS from 5 on, are theirs.
 -- KEYS head, members, key, banned
 -- ARGV run_id, now ms, operation, actor, digest, origin, epoch in which Cassandra was asked for the key ('' not),
---      key ttl ms, key is old (0|1), what the router found out about named users (an error code, '' nothing)
+--      key ttl ms, key is old (0|1), what the router found out about limits and named users (an error code, '' nothing)
 -- A known key gets its first numbers again, whatever the rules say now; only pending ones of this epoch or done ones
 -- count as known. Returns {outcome, ...}; see numbering.py for the shapes.
 local head = redis.call('HMGET', KEYS[1], 'run', 'state', 'epoch', 'offset', 'seq', 'look_up_until', 'kind', 'voffset',

@@ -26,6 +26,7 @@ from chat_functions.search.words import words_of
 from chat_functions.settings import Settings
 from chat_functions.tables import Tables, TablesUnavailable
 from pulsar_data import topics
+from pulsar_data.config import Live
 from pulsar_data.events import LOG_ENTRY, LogEntry, MessageDeleted, MessageEdited, MessageSent
 from pulsar_data.search import ReindexRoom
 
@@ -38,10 +39,10 @@ MODEST = 10
 class SearchIndex:
     """The handler of search-index."""
 
-    def __init__(self, client: pulsar.Client, inbox: Inbox, tasks: asyncio.TaskGroup, settings: Settings) -> None:
+    def __init__(self, client: pulsar.Client, inbox: Inbox, tasks: asyncio.TaskGroup, live: Live[Settings]) -> None:
+        settings, self._live = live.now, live
         self._inbox = inbox
         self._tasks = tasks
-        self._interval = settings.index_interval / 1000
         self._full = settings.batch
         self._tables = Tables(settings)
         self._terms = Terms(self._tables)
@@ -73,7 +74,7 @@ class SearchIndex:
         for incoming in indexed:
             self._inbox.finish(incoming)
         if batch and len(batch) < self._full:
-            await asyncio.sleep(self._interval)
+            await asyncio.sleep(self._live.now.index_interval / 1000)
 
     async def _parse(self, incoming: Incoming) -> LogEntry | ReindexRoom | None:
         try:

@@ -1,0 +1,32 @@
+"""Options of commands that talk to Pulsar's broker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from chattifier.commands.stack import data_option
+from chattifier.errors import StackError
+from chattifier.layout import Layout
+from chattifier.pulsar_client import Broker
+from chattifier.run_state import read
+from chattifier.status import report
+
+
+def broker_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Which Pulsar: that of the local stack of `--data`, or one by address."""
+    url = click.option("--service-url", envvar="CHATTIFIER_PULSAR_URL", help="Default: the local stack's.")
+    token = click.option("--token", envvar="CHATTIFIER_PULSAR_TOKEN", help="Better given by the environment.")
+    return url(token(data_option(function)))
+
+
+def broker(layout: Layout, service_url: str | None, token: str | None) -> Broker:
+    """What they say. Raises StackError if that is a local stack that does not run."""
+    if service_url is not None:
+        return Broker(service_url, token)
+    state = read(layout.run_file)
+    if state is None or not state.up:
+        raise StackError("No local stack is running: start one with `chattifier up`, or give --service-url.")
+    return Broker(report(layout, state).pulsar.service_url, token)
