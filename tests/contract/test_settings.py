@@ -209,7 +209,7 @@ async def test_a_broken_file_is_refused_and_what_was_in_force_stays(settings: Se
     assert await talk.say(51) == {ErrorCode.LIMIT_EXCEEDED}
 
 
-async def test_a_part_that_is_started_after_a_change_has_it_at_once(
+async def test_a_function_that_is_started_after_a_change_has_it_at_once(
     stack: Stack, settings: Settings, talk: Talk
 ) -> None:
     """Not one longer message is refused by an instance of chat-router that has just begun."""
@@ -220,6 +220,12 @@ async def test_a_part_that_is_started_after_a_change_has_it_at_once(
         await functions.kill("chat-router", number)
         assert await talk.say(5999) == {0}
     await functions.close()
+
+
+async def test_a_gateway_that_is_started_after_a_change_has_it_at_once(
+    stack: Stack, settings: Settings, anyio_backend: str
+) -> None:
+    """It is not ready before."""
     (ada,) = await sign_up(stack.auth, 1)
     async with one_connection(stack, settings, ada):
         (victim,) = stack.pids("gateway-1")
