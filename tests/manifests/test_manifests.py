@@ -14,12 +14,13 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 ENVOY = ("envoy.yaml", "places.yaml")
+SETTINGS = ROOT / "k8s" / "config"
 
 
 def _documents() -> Iterator[tuple[str, dict[str, Any]]]:
     for folder in ("k8s", "knative"):
         for path in sorted((ROOT / folder).rglob("*.yaml")):
-            if path.name not in ENVOY:
+            if path.name not in ENVOY and path.parent != SETTINGS:
                 for text in re.split(r"^---$", path.read_text(), flags=re.MULTILINE):
                     yield path.relative_to(ROOT).as_posix(), yaml.safe_load(text)
 

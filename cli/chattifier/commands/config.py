@@ -94,7 +94,7 @@ def history(layout: Layout, service_url: str | None, token: str | None) -> None:
     help="The folder of the settings in the repository.",
 )  # fmt: skip
 @click.option(
-    "--interval", default=5.0, envvar="CHATTIFIER_CONFIG_INTERVAL", show_default=True,
+    "--interval", default=3.0, envvar="CHATTIFIER_CONFIG_INTERVAL", show_default=True,
     type=click.FloatRange(0.1, 3600), help="Seconds between two looks at it.",
 )  # fmt: skip
 @click.option(
