@@ -16,12 +16,18 @@ from pulsar_data.config import Live, reason
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 2.0
-"""Seconds that an instance waits for settings before it subscribes: then it goes on with those that it was given."""
+PATIENCE = 5.0
+"""Seconds that an instance waits for settings before it subscribes: then it goes on with those that it was given.
+
+It takes 10 ms; more only where all is so busy that the subscription would wait as well."""
 QUIET = 60.0
 """Seconds of one wait for the next message. It costs nothing: without a limit the library would look every 0.1 s."""
-RETRY = 5.0
-"""Seconds before it tries again to read a topic that cannot be read, or is not there."""
+CATCH_UP = 1.0
+"""Seconds to wait for a message that the broker says is there."""
+RETRY = 1.0
+"""Seconds before it tries again to read a topic that cannot be read."""
+ABSENT = 5.0
+"""Seconds before it looks again for a topic that is not there: nothing was published yet."""
 
 
 class ConfigReader:
@@ -46,6 +52,9 @@ class ConfigReader:
         while True:
             try:
                 self._read()
+            except pulsar.TopicNotFound:
+                self._caught_up.set()
+                time.sleep(ABSENT)
             except pulsar.PulsarException as error:
                 log.warning("config_unread %s", type(error).__name__)
                 time.sleep(RETRY)
@@ -54,7 +63,7 @@ class ConfigReader:
         with closing(
             self._client.create_reader(topics.CONFIG, pulsar.MessageId.earliest, is_read_compacted=True)
         ) as reader:
-            while reader.has_message_available() and self._next(reader, PATIENCE):
+            while reader.has_message_available() and self._next(reader, CATCH_UP):
                 pass
             self._caught_up.set()
             while True:

@@ -16,12 +16,16 @@ from socket_gateway.settings import Limits
 
 log = structlog.get_logger()
 
-PATIENCE: Final = 2.0
-"""Seconds that a gateway waits for settings at its start: then it goes on with those that it was given."""
+PATIENCE: Final = 5.0
+"""Seconds that a gateway waits for settings at its start (it takes 10 ms); then it goes on with those it was given."""
 QUIET: Final = 60.0
 """Seconds of one wait for the next message. It costs nothing: without a limit the library would look every 0.1 s."""
-RETRY: Final = 5.0
-"""Seconds before it tries again to read a topic that cannot be read, or is not there."""
+CATCH_UP: Final = 1.0
+"""Seconds to wait for a message that the broker says is there."""
+RETRY: Final = 1.0
+"""Seconds before it tries again to read a topic that cannot be read."""
+ABSENT: Final = 5.0
+"""Seconds before it looks again for a topic that is not there: nothing was published yet."""
 
 
 class ConfigReader:
@@ -49,13 +53,16 @@ class ConfigReader:
         while not self._closed.is_set():
             try:
                 self._read()
+            except pulsar.TopicNotFound:
+                self._caught_up.set()
+                self._closed.wait(ABSENT)
             except pulsar.PulsarException as error:
                 if not self._closed.wait(RETRY):
                     log.warning("config_unread", error=type(error).__name__)
 
     def _read(self) -> None:
         with closing(self._opened()) as reader:
-            while reader.has_message_available() and self._next(reader, PATIENCE):
+            while reader.has_message_available() and self._next(reader, CATCH_UP):
                 pass
             self._caught_up.set()
             while not self._closed.is_set():
