@@ -94,7 +94,7 @@ class GatewayLimits(Model):
         128, ge=1, le=10_000,
         description="Unanswered commands of one connection; one more is too many requests (111).",
     )  # fmt: skip
-    commands: float = Field(100.0, gt=0, le=100_000, description="Commands a second of one connection.")
+    commands: float = Field(100.0, gt=0, le=100_000, description="Commands a second of one user at one gateway.")
     commands_burst: int = Field(
         400, ge=1, le=100_000,
         description="How many commands at once: above that 111, above twice that 3013.",
