@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from pulsar_data.addresses import client_address
-from user_auth import app, logs
+from user_auth import app, logs, metrics
 from user_auth.errors import Code, Refused
 from user_auth.http import MAX_BODY, Answer, Request
 from user_auth.settings import Settings
@@ -24,9 +24,14 @@ _PATIENCE = 10.0
 """Seconds without a byte of the body, or for taking one piece of a stream, before the client is given up: it holds one
 of few threads meanwhile."""
 
+METRICS = "/metrics"
+"""For Prometheus, from inside: the edge has no route to it, and the OpenAPI document does not show it."""
+
 logs.configure()
 settings = Settings.read(os.environ)
 router = app.router(settings)
+started = metrics.age()
+"""How long the cold start took."""
 
 
 def user_auth(request: flask.Request) -> flask.Response:
@@ -34,6 +39,10 @@ def user_auth(request: flask.Request) -> flask.Response:
     from gunicorn.http.errors import ParseException
     from werkzeug.exceptions import HTTPException
 
+    if request.path == METRICS:
+        from user_auth import exposition
+
+        return _flask_answer(exposition.answer(started), request.method)
     try:
         answer = router.answer(_read(request))
     except (OSError, ParseException, HTTPException):

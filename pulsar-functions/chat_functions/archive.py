@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 
 import pulsar
 
-from chat_functions import copies, dead_letters, members, people, readings, room_log, stored_messages
+from chat_functions import (
+    copies,
+    dead_letters,
+    logs,
+    members,
+    metrics,
+    people,
+    readings,
+    room_log,
+    stored_messages,
+)
 from chat_functions.batching import Inbox, Incoming
 from chat_functions.copies import Copies
 from chat_functions.dead_letters import DeadLetters
@@ -52,8 +61,6 @@ from pulsar_data.queries import (
     ReadPresence,
     SearchMessages,
 )
-
-log = logging.getLogger(__name__)
 
 STATEMENTS = (
     *copies.STATEMENTS, *readings.STATEMENTS, *stored_messages.STATEMENTS, *room_log.STATEMENTS, *members.STATEMENTS,
@@ -113,9 +120,14 @@ class Archive:
     async def _deliver(self, query: Query) -> None:
         left = query.deadline / 1000 - time.time()
         if left <= 0:
-            log.info("query_expired %s", query.type)
+            metrics.QUERIES.labels(query.type, "expired").inc()
+            logs.info("query_expired", query=query.type)
             return
-        for receipts in await self._outbox.send({query.gateway: [(await self._answer(query, left)).to_json()]}):
+        with metrics.timed(metrics.QUERY.labels(query.type)):
+            answer = await self._answer(query, left)
+        error = answer.error if isinstance(answer, Reply) else None
+        metrics.QUERIES.labels(query.type, metrics.OK if error is None else error.message).inc()
+        for receipts in await self._outbox.send({query.gateway: [answer.to_json()]}):
             await receipts.all()
 
     async def _answer(self, query: Query, left: float) -> Item:
@@ -126,7 +138,7 @@ class Archive:
         except ChatError as error:
             return Reply(request=query.request, error=error.reply())
         except (RedisUnavailable, TablesUnavailable) as error:
-            log.warning("read_failed %s: %s", query.type, error)
+            logs.warning("read_failed", query=query.type, error=type(error).__name__, detail=str(error)[:200])
             return Reply(request=query.request, error=RpcError.of(ErrorCode.INTERNAL))
         except TimeoutError:
             return Reply(request=query.request, error=RpcError.of(ErrorCode.INTERNAL))

@@ -13,7 +13,6 @@ and the other rooms go on.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import random
 import signal
@@ -26,11 +25,10 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import pulsar
 
+from chat_functions import logs, metrics
 from chat_functions.config_reader import ConfigReader
 from chat_functions.settings import Settings
 from pulsar_data.config import Live
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -102,11 +100,20 @@ class Inbox:
         batch = [self._arrived.popleft() for _ in range(min(self._batch, len(self._arrived)))]
         if self._arrived:
             self._woken = True
+        if batch:
+            metrics.BATCH_SIZE.observe(len(batch))
         return batch
 
     def held(self) -> int:
         """Any thread: how many messages are here and not finished."""
         return len(self._held)
+
+    def look(self) -> None:
+        """Any thread: set the gauges of what is here and not finished."""
+        held = list(self._held.copy())
+        metrics.IN_FLIGHT.set(len(held))
+        age = time.time() - held[0].message.publish_timestamp() / 1000 if held else 0.0
+        metrics.OLDEST.set(max(0.0, age))
 
     def finish(self, incoming: Incoming) -> None:
         """Its effects are durable: ack it. An ack that cannot be sent now means a redelivery, which is harmless."""
@@ -114,7 +121,10 @@ class Inbox:
         try:
             self._context.ack(incoming.message.message_id(), incoming.message.topic_name())
         except pulsar.PulsarException as error:
-            log.warning("ack_failed %s %s", incoming.source, type(error).__name__)
+            metrics.ACK_FAILURES.inc()
+            logs.warning("ack_failed", source=incoming.source, error=type(error).__name__)
+        else:
+            metrics.ACKS.inc()
         self._held.pop(incoming, None)
         self._places.release()
 
@@ -158,10 +168,12 @@ class Parking(Generic[W]):
         if room in self._parked:
             raise AssertionError(f"room {room} is parked twice")
         self._parked[room] = list(works)
+        metrics.PARKED.inc()
         self._tasks.create_task(self._wait(room, until))
 
     async def _wait(self, room: str, until: Coroutine[Any, Any, object]) -> None:
         await until
+        metrics.PARKED.dec()
         self._ready.extend(self._parked.pop(room))
         self._wake()
 
@@ -202,11 +214,15 @@ class Loop:
         """See Inbox."""
         return self._inbox.held()
 
+    def look(self) -> None:
+        """See Inbox."""
+        self._inbox.look()
+
     def _run(self) -> None:
         try:
             asyncio.run(self._main())
-        except BaseException:
-            log.exception("function_died: the broker will redeliver what was not acked")
+        except BaseException as error:  # noqa: BLE001  the edge of the thread; nothing goes on
+            logs.failure("function_died", error)  # the broker will redeliver what was not acked
         finally:
             os.kill(os.getpid(), signal.SIGKILL)  # nothing of ours may go on half: the worker starts it again
 
@@ -246,6 +262,6 @@ async def retrying(attempt: Callable[[], Coroutine[Any, Any, Any]], transient: t
         try:
             return await attempt()
         except transient as error:
-            log.warning("waiting %.2f s: %s: %s", delay, type(error).__name__, str(error)[:200])
+            logs.warning("waiting", seconds=delay, error=type(error).__name__, detail=str(error)[:200])
             await asyncio.sleep(delay)
             delay = min(delay * 2, 1.0)

@@ -7,7 +7,6 @@ never holds what was revoked before it was read. A copy filled under another run
 
 from __future__ import annotations
 
-import logging
 import secrets
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
@@ -16,6 +15,7 @@ from datetime import UTC, datetime
 
 from redis.asyncio.client import Pipeline
 
+from chat_functions import logs
 from chat_functions.numbering import FILL, LEASE
 from chat_functions.redis_link import RedisLink, RedisUnavailable, call
 from chat_functions.tables import Tables
@@ -23,8 +23,6 @@ from pulsar_data import redis_keys
 from pulsar_data.model import RoomId, UserId
 from pulsar_data.rooms import Profile
 from pulsar_data.tokens import ExternalUser
-
-log = logging.getLogger(__name__)
 
 READ_PROFILE = "SELECT username, display_name, token_version, state FROM users_by_id WHERE user_id = ?"
 READ_SESSIONS = "SELECT session_id, token_version FROM sessions_by_user WHERE user_id = ?"
@@ -95,7 +93,7 @@ class Copies:
         created = datetime.now(UTC)
         await self._tables.read(WRITE_NAME, [username, user_id])
         await self._tables.read(WRITE_EXTERNAL, [user_id, username, vouched.name or "", created])
-        log.info("external_user_made %s", user)
+        logs.info("external_user_made", user=user)
 
     async def _account(self, user: UserId) -> Account | None:
         fields = await self._copy(redis_keys.token_version(user), lambda: self._read_account(user), keep=False)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chat_functions import entrance
+from chat_functions import entrance, logs, metrics
 from chat_functions.batching import CrashPoints, Inbox, retrying
 from chat_functions.changes import entering, leaving
 from chat_functions.outbox import Items, Outbox, notice_json, publication_json
@@ -19,8 +19,6 @@ from pulsar_data.deliveries import Item, Reply, UserNews
 from pulsar_data.errors import ErrorCode, RpcError
 from pulsar_data.events import MessageRead
 from pulsar_data.results import Changed, Sent
-
-log = logging.getLogger(__name__)
 
 Visible = tuple[Work, tuple[str, ...]]
 """A committed work, and the live gateways that hold members of its room."""
@@ -46,23 +44,28 @@ class Courier:
                 await self._passages(work, items)
             if work.sender is not None:
                 items.setdefault(work.sender.gateway, []).append((await self._reply(work)).to_json())
+        _count([work for work, _ in works])
         self._finish_later(await self.outbox.send(items), [work for work, _ in works])
 
     async def refuse(self, work: Work, code: ErrorCode) -> None:
         """Reply with an error, and ack."""
+        metrics.COMMANDS.labels(work.command.type, code.message).inc()
         await self._answer(work, Reply(request=(work.sender or NOBODY).request, error=RpcError.of(code)))
 
     async def repeat(self, work: Work, offset: int, time: int) -> None:
         """Reply that it had happened already, by the event of that offset and time (ms), and ack."""
+        metrics.COMMANDS.labels(work.command.type, metrics.DUPLICATE).inc()
         sent = Changed(offset=offset, time=time, duplicate=True)
         await self._answer(work, Reply(request=(work.sender or NOBODY).request, result=sent.to_dict()))
 
     async def show(self, work: Work) -> None:
         """Reply with the room that was to be created and is there, and ack."""
+        metrics.COMMANDS.labels(work.command.type, metrics.DUPLICATE).inc()
         await self._answer(work, await self._summary(work))
 
     async def nod(self, work: Work) -> None:
         """Reply that it is so, and ack."""
+        metrics.COMMANDS.labels(work.command.type, metrics.DUPLICATE).inc()
         await self._answer(work, Reply(request=(work.sender or NOBODY).request, result={}))
 
     async def _answer(self, work: Work, reply: Reply) -> None:
@@ -128,7 +131,13 @@ class Courier:
     async def _finish(self, receipts: Sequence[Receipts], works: Sequence[Work]) -> None:
         for receipt in receipts:
             if not all(await receipt.all()):
-                log.warning("not_delivered: its gateway is gone, or will resume its clients")
+                logs.warning("not_delivered")  # its gateway is gone, or will resume its clients
         self.crash.pass_by("delivered")
         for work in works:
             self.inbox.finish(work.incoming)
+
+
+def _count(works: Sequence[Work]) -> None:
+    kinds = Counter((work.command.type, work.mark is None and work.numbered.duplicate) for work in works)
+    for (command, duplicate), times in kinds.items():
+        metrics.COMMANDS.labels(command, metrics.DUPLICATE if duplicate else metrics.OK).inc(times)

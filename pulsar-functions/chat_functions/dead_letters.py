@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import time
 
+from chat_functions import logs, metrics
 from chat_functions.batching import Inbox, Incoming
 from chat_functions.producers import Outgoing, TopicProducer
 from pulsar_data import topics
-
-log = logging.getLogger(__name__)
 
 
 class DeadLetters:
@@ -36,8 +34,9 @@ class DeadLetters:
         }
         letter = Outgoing(message.partition_key(), incoming.payload, properties)
         while not (await self._producer.publish([letter]))[0]:
-            log.warning("dead_letter_waits %s", incoming.source)
-        log.error("dead_letter %s: %s (see: chattifier dead-letters list)", incoming.source, reason)
+            logs.warning("dead_letter_waits", source=incoming.source)
+        metrics.DEAD_LETTERS.inc()
+        logs.error("dead_letter", source=incoming.source, reason=reason, see="chattifier dead-letters list")
         self._inbox.finish(incoming)
 
 

@@ -11,19 +11,17 @@ from __future__ import annotations
 
 import importlib
 import json
-import logging
 import os
 import threading
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pulsar
 
+from chat_functions import logs, metrics
 from chat_functions.nudge import Nudge
 
 if TYPE_CHECKING:
     from chat_functions.batching import Loop
-
-log = logging.getLogger(__name__)
 
 HANDLERS = {
     "ChatRouter": "chat_functions.router",
@@ -61,7 +59,8 @@ class Instance:
         config = json.loads(details.userConfig) if details.userConfig else {}
         loop = self._start(details.className.rpartition(".")[2], python_instance.pulsar_client, config)
         if not loop.ready(READY_WITHIN):
-            log.warning("not_ready after %.0f s: subscribing all the same", READY_WITHIN)
+            logs.warning("not_ready", seconds=READY_WITHIN)  # subscribing all the same
+        metrics.show(loop.look, details.name, str(python_instance.instance_config.instance_id))
         Nudge(python_instance.consumers, len(details.source.inputSpecs), loop.held).start()
 
     def submit(self, function: str, context: pulsar.Context) -> None:
@@ -69,10 +68,11 @@ class Instance:
         loop = self._loop
         if loop is None:
             loop = self._start(function, context.get_pulsar_client(), context.get_user_config_map())
+            metrics.show(loop.look, context.get_function_name(), context.get_instance_id())
         loop.submit(context)
 
     def _start(self, function: str, client: pulsar.Client, config: dict[str, Any]) -> Loop:
-        logging.getLogger("chat_functions").setLevel(logging.INFO)
+        logs.configure()
         importing = threading.Thread(target=_import_modestly, args=(HANDLERS[function],), name="imports")
         importing.start()
         importing.join()
@@ -90,5 +90,5 @@ def _import_modestly(name: str) -> None:
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), MODEST)
     try:
         importlib.import_module(name)
-    except Exception:
-        log.exception("import_failed %s", name)  # and again, for Pulsar to see, where it is imported next
+    except Exception as error:  # noqa: BLE001  it is raised again
+        logs.failure("import_failed", error)  # again, for Pulsar to see, where it is imported next

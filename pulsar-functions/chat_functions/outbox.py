@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
@@ -15,8 +14,6 @@ from chat_functions.producers import Outgoing, Receipts, TopicProducer
 from chat_functions.redis_link import RedisLink, RedisUnavailable, call
 from chat_functions.settings import Settings
 from pulsar_data import redis_keys, topics
-
-log = logging.getLogger(__name__)
 
 Items = dict[str, list[bytes]]
 """Per gateway id the JSON of delivery items, in order."""

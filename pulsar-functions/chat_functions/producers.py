@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pulsar
 from pulsar.schema import BytesSchema, Schema
 
+from chat_functions import logs, metrics
 from chat_functions.gathering import Gathering
 
-log = logging.getLogger(__name__)
-
+_TO_PULSAR, _FAILED = metrics.CALL.labels("pulsar"), metrics.CALL_FAILURES.labels("pulsar")
 CREATE_TIMEOUT = 3.0
 """Seconds a first use may wait for its producer."""
 
@@ -59,11 +58,15 @@ class TopicProducer:
         made = await asyncio.gather(self._producer(few=True), self._producer(few=False), return_exceptions=True)
         for one in made:
             if isinstance(one, BaseException):
-                log.warning("no_producer %s %s", self._topic, type(one).__name__)
+                logs.warning("no_producer", topic=self._topic, error=type(one).__name__)
 
     async def publish(self, messages: Sequence[Outgoing]) -> list[bool]:
         """Publish in order; per message whether it is durable. Order within a key holds over the whole call."""
-        return await (await self.send(messages)).all()
+        with metrics.timed(_TO_PULSAR):
+            receipts = await (await self.send(messages)).all()
+        if not all(receipts):
+            _FAILED.inc()
+        return receipts
 
     async def send(self, messages: Sequence[Outgoing]) -> Receipts:
         """As publish, without waiting for the receipts."""
@@ -71,7 +74,7 @@ class TopicProducer:
         try:
             producer = await self._producer(few=len(messages) <= self.FEW)
         except (pulsar.PulsarException, TimeoutError) as error:
-            log.warning("no_producer %s %s", self._topic, type(error).__name__)
+            logs.warning("no_producer", topic=self._topic, error=type(error).__name__)
             for index in range(len(messages)):
                 receipts.answer(index, False)
             return receipts
@@ -119,7 +122,7 @@ def _send(producer: pulsar.Producer, message: Outgoing, receipts: Receipts, inde
     try:
         producer.send_async(message.payload, answered, partition_key=message.key, properties=message.properties or None)
     except pulsar.PulsarException as error:
-        log.warning("not_sent %s %s", producer.topic(), type(error).__name__)
+        logs.warning("not_sent", topic=producer.topic(), error=type(error).__name__)
         receipts.answer(index, False)
 
 
@@ -127,4 +130,4 @@ def _close(producer: pulsar.Producer) -> None:
     try:
         producer.close()
     except pulsar.PulsarException as error:
-        log.info("producer_close_failed %s", type(error).__name__)
+        logs.info("producer_close_failed", error=type(error).__name__)

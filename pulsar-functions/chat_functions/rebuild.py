@@ -7,7 +7,6 @@ it, all before it is stored, and the head it writes is exact. Numbers stay dense
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 import uuid
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 from pydantic_core import from_json
 from redis.asyncio.client import Pipeline
 
+from chat_functions import logs, metrics
 from chat_functions.batching import retrying
 from chat_functions.changes import FACTS, fact
 from chat_functions.numbering import SEED
@@ -27,8 +27,6 @@ from pulsar_data import redis_keys
 from pulsar_data.events import MessageDeleted, MessageEdited, MessageSent, RoomRebuild
 from pulsar_data.model import RoomId, UserId
 from pulsar_data.rooms import Membership
-
-log = logging.getLogger(__name__)
 
 READ_HEAD = "SELECT offset, seq, epoch FROM room_heads WHERE room_id = ?"
 READ_ROOM = f"SELECT kind, {', '.join(FACTS)} FROM rooms_by_id WHERE room_id = ?"
@@ -79,7 +77,9 @@ class Rebuild:
         epoch = await retrying(lambda: self._mark(room), (TablesUnavailable, _NotPublished))
         stored = await retrying(lambda: self._await_store(room, epoch), (TablesUnavailable, _NotStoredYet))
         await retrying(lambda: self._seed(room, stored), (RedisUnavailable,))
-        log.info("room_rebuilt %s epoch %d in %.3f s", room, epoch, time.monotonic() - started)
+        took = time.monotonic() - started
+        metrics.REBUILD.observe(took)
+        logs.info("room_rebuilt", room=room, epoch=epoch, seconds=round(took, 3))
         return stored.facts is not None
 
     async def _mark(self, room: RoomId) -> int:

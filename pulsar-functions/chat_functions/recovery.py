@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Mapping, Sequence
 
+from chat_functions import logs, metrics
 from chat_functions.redis_link import RedisUnavailable
 from chat_functions.room_log import RoomLog
 from chat_functions.rooms import View
@@ -17,8 +17,6 @@ from pulsar_data.deliveries import OpenedRoom
 from pulsar_data.events import MessageSent, RoomEvent
 from pulsar_data.model import RoomId
 from pulsar_data.queries import Position
-
-log = logging.getLogger(__name__)
 
 Events = tuple[RoomEvent, ...]
 
@@ -43,6 +41,8 @@ class Recovery:
         until = (time.time() + deadline / 1000) / 2
         for view in sorted(views, key=_newest, reverse=True):
             missed = await self._missed(view, positions, left, until)
+            if view.was_recovering:
+                metrics.RECOVERIES.labels(_outcome(view, missed)).inc()
             if missed is not None:
                 recovered[view.summary.room] = missed
                 left -= _size(missed)
@@ -64,7 +64,7 @@ class Recovery:
             async with asyncio.timeout(max(0.0, until - time.time())):
                 return await self._log.all(view.summary.room, first, view.offset, left)
         except (TimeoutError, TablesUnavailable, RedisUnavailable) as error:
-            log.warning("not_recovered room %s: %s", view.summary.room, type(error).__name__)
+            logs.warning("not_recovered", room=view.summary.room, error=type(error).__name__)
             return None
 
 
@@ -75,6 +75,12 @@ def _readable(view: View, missed: Events) -> bool:
         isinstance(event, MessageSent) and (event.seq < view.first or (event.expires or now + 1) <= now)
         for event in missed
     )
+
+
+def _outcome(view: View, missed: Events | None) -> str:
+    if missed is None:
+        return "unrecovered"
+    return "from_log" if view.in_log else "recovered"
 
 
 def _size(events: Events) -> int:

@@ -22,7 +22,10 @@ from redis.backoff import NoBackoff
 from redis.connection import HiredisRespSerializer
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
+from chat_functions import metrics
+
 Args = Sequence[str | int | bytes]
+_TO_REDIS, _FAILED = metrics.CALL.labels("redis"), metrics.CALL_FAILURES.labels("redis")
 AT_ONCE = 16
 """Pipelines under way; more wait their turn. Each has a connection, which costs ten round trips to introduce, and
 redis-py refuses the 101st: without this bound a crowd that comes back at once is turned away."""
@@ -95,6 +98,14 @@ class RedisLink:
 
         All calls may have happened even if it raises: they must be repeatable.
         """
+        try:
+            with metrics.timed(_TO_REDIS):
+                return await self._execute(fill)
+        except RedisUnavailable:
+            _FAILED.inc()
+            raise
+
+    async def _execute(self, fill: Callable[[Pipeline, str], Any]) -> list[Any]:
         pipe = self.client.pipeline(transaction=False)
         try:
             async with asyncio.timeout(self._timeout), self._places:

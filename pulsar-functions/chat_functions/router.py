@@ -9,14 +9,13 @@ has it drops it. Nothing is acked to a client before its event is durable and vi
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Sequence
 
 import pulsar
 from redis.asyncio.client import Pipeline
 
-from chat_functions import dead_letters, entrance, look_ups, rebuild
+from chat_functions import dead_letters, entrance, logs, look_ups, metrics, rebuild
 from chat_functions import work as stages
 from chat_functions.batching import CrashPoints, Inbox, Incoming, Parking, retrying
 from chat_functions.courier import Courier, Visible
@@ -53,10 +52,9 @@ from pulsar_data.config import Live
 from pulsar_data.errors import ChatError, ErrorCode
 from pulsar_data.model import RoomId, UserId
 
-log = logging.getLogger(__name__)
-
 STUCK = 10.0
 """Seconds a room may wait for a number that is missing before it is rebuilt."""
+_NUMBER, _PUBLISH, _COMMIT, _DELIVER = map(metrics.STAGE.labels, ("number", "publish", "commit", "deliver"))
 AGAIN = 0.2
 """Seconds before a room is tried again whose events the broker or whose commits Redis did not take."""
 
@@ -93,7 +91,9 @@ class ChatRouter:
         self._crash.pass_by("published")
         visible = await self._commit(durable)
         self._crash.pass_by("committed")
-        await self._courier.deliver(visible)
+        if visible:
+            with metrics.timed(_DELIVER):
+                await self._courier.deliver(visible)
 
     # Sort: parse, check what needs no state, line up behind rooms that wait, and find out about named users.
 
@@ -137,12 +137,12 @@ class ChatRouter:
         asked = [work for _, works, _ in lines for work in works]
         if not asked:
             return []
-        answers = iter(
-            await retrying(
+        with metrics.timed(_NUMBER):
+            outcomes_of_all = await retrying(
                 lambda: self._redis.execute(lambda pipe, run_id: self._queue_numbers(pipe, run_id, asked)),
                 (RedisUnavailable,),
             )
-        )
+        answers = iter(outcomes_of_all)
         numbered: list[Work] = []
         for room, works, behind in lines:
             outcomes = [(work, _outcome(work, next(answers))) for work in works]
@@ -197,7 +197,7 @@ class ChatRouter:
         await self._look_ups.messages(unfound)
         if not early:
             return
-        log.warning("number_missing room %s: %d commands wait for one to be redelivered", room, len(early))
+        logs.warning("number_missing", room=room, waiting=len(early))  # until its command is redelivered
         if time.monotonic() - early[0].waiting_since > STUCK:
             await self._rebuild.rebuild(room)
         else:
@@ -249,12 +249,15 @@ class ChatRouter:
 
     async def _publish(self, works: list[Work]) -> list[Work]:
         """Works whose event is in the log, in the same order. From its first failure on a room waits and repeats."""
+        if not works:
+            return []
         now = _now()
         for work in works:
             work.event = stages.event(work, now)
             work.encoded = work.event.to_json()
         fresh = [work for work in works if not work.is_visible]
-        receipts = await self._events.publish([Outgoing(work.room, work.encoded) for work in fresh])
+        with metrics.timed(_PUBLISH):
+            receipts = await self._events.publish([Outgoing(work.room, work.encoded) for work in fresh])
         failed: dict[RoomId, list[Work]] = {}
         for work, ok in zip(fresh, receipts, strict=True):
             if not ok or work.room in failed:
@@ -264,7 +267,7 @@ class ChatRouter:
     def _put_back(self, works: list[Work], failed: dict[RoomId, list[Work]]) -> list[Work]:
         """The works that did not fail."""
         for room, rest in failed.items():
-            log.warning("room_waits %s: %d events are not published or not committed", room, len(rest))
+            logs.warning("room_waits", room=room, events=len(rest))  # they are not published, or not committed
             self._parking.put_back(room, rest, asyncio.sleep(AGAIN))
         missing = {id(work) for rest in failed.values() for work in rest}
         return [work for work in works if id(work) not in missing]
@@ -276,10 +279,11 @@ class ChatRouter:
         if not works:
             return []
         told = [work for work in works if work.is_told]
-        *answers, live = await retrying(
-            lambda: self._redis.execute(lambda pipe, run_id: self._queue_commits(pipe, run_id, told)),
-            (RedisUnavailable,),
-        )
+        with metrics.timed(_COMMIT):
+            *answers, live = await retrying(
+                lambda: self._redis.execute(lambda pipe, run_id: self._queue_commits(pipe, run_id, told)),
+                (RedisUnavailable,),
+            )
         interested: dict[int, tuple[str, ...]] = {}
         failed: dict[RoomId, list[Work]] = {}
         for work, gateways in zip(told, map(read_commit, answers), strict=True):

@@ -8,7 +8,6 @@ events of a lower epoch are void.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 import uuid
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 import pulsar
 from redis.asyncio.client import Pipeline
 
-from chat_functions import dead_letters, rows
+from chat_functions import dead_letters, logs, rows
 from chat_functions.batching import CrashPoints, Inbox, Incoming, Parking, retrying
 from chat_functions.changes import entering
 from chat_functions.dead_letters import DeadLetters
@@ -30,8 +29,6 @@ from pulsar_data import redis_keys
 from pulsar_data.config import Live
 from pulsar_data.events import LOG_ENTRY, LogEntry, MessageRead, RoomEvent, RoomRebuild
 from pulsar_data.model import RoomId, UserId
-
-log = logging.getLogger(__name__)
 
 READ_EPOCH = "SELECT epoch, offset, seq FROM room_heads WHERE room_id = ?"
 MARK_ABSENT = "INSERT INTO room_heads (room_id, offset, seq, epoch) VALUES (?, ?, ?, ?) USING TIMESTAMP 0 AND TTL 600"
@@ -140,7 +137,7 @@ class MessageStore:
         unread = []
         for room, answer in zip(asked, answers, strict=True):
             if isinstance(answer, TablesUnavailable):
-                log.warning("epoch_unread room %s: %s", room, answer)
+                logs.warning("epoch_unread", room=room, error=str(answer))
                 unread.append(room)
             else:
                 self._epochs[room] = (answer[0][0] or 0 if answer else 0, now)
@@ -150,7 +147,7 @@ class MessageStore:
         """Whether the event is of the room's present epoch. One of an earlier epoch, behind the marker, is void."""
         known = self._epochs[event.room][0]
         if event.epoch < known:
-            log.warning("void_event room %s %s of epoch %d, is %d", event.room, event.type, event.epoch, known)
+            logs.warning("void_event", room=event.room, type=event.type, epoch=event.epoch, present=known)
         return event.epoch >= known
 
     # Markers

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -17,12 +16,12 @@ from cassandra.policies import (
 )
 from cassandra.query import BatchStatement, BatchType, BoundStatement, PreparedStatement, tuple_factory
 
+from chat_functions import metrics
 from chat_functions.batching import retrying
 from chat_functions.gathering import Gathering
 from chat_functions.settings import Settings
 
-log = logging.getLogger(__name__)
-
+_TO_CASSANDRA, _FAILED = metrics.CALL.labels("cassandra"), metrics.CALL_FAILURES.labels("cassandra")
 Statement: TypeAlias = BoundStatement | BatchStatement
 TIMEOUT = 2.0
 """Seconds for one statement."""
@@ -110,11 +109,17 @@ class Tables:
 
     async def execute(self, statements: Sequence[Statement]) -> list[list[tuple[Any, ...]] | TablesUnavailable]:
         """Run many at once; per statement its rows, or why not. Ends within the timeout of a statement."""
+        if not statements:
+            return []
         gathering: Gathering[Any] = Gathering(len(statements), unanswered=None)
-        for index, statement in enumerate(statements):
-            assert self._session is not None, "what is bound has a session"
-            _watch(gathering, index, self._session.execute_async(statement))
-        return await gathering.all()
+        with metrics.timed(_TO_CASSANDRA):
+            for index, statement in enumerate(statements):
+                assert self._session is not None, "what is bound has a session"
+                _watch(gathering, index, self._session.execute_async(statement))
+            answers = await gathering.all()
+        if any(isinstance(answer, TablesUnavailable) for answer in answers):
+            _FAILED.inc()
+        return answers
 
 
 def batch(statements: Sequence[BoundStatement]) -> Statement:

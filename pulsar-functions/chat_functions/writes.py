@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from chat_functions import logs
 from chat_functions.rows import Row, Rows
 from chat_functions.settings import Settings
 from chat_functions.tables import Tables, TablesUnavailable, batch
 from pulsar_data.config import Live
 from pulsar_data.events import MessageRead, RoomEvent
 from pulsar_data.model import RoomId
-
-log = logging.getLogger(__name__)
 
 PARTITIONS = 10
 """Partitions that one unlogged batch may touch: what Cassandra takes without a warning, and splits without harm.
@@ -54,7 +52,7 @@ class Writes:
             if isinstance(answer, TablesUnavailable):
                 failed |= {row.room for row in pack}
         if failed:
-            log.warning("not_stored %d rooms wait", len(failed))
+            logs.warning("not_stored", rooms=len(failed))  # they wait
         return failed
 
 

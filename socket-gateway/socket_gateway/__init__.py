@@ -25,6 +25,7 @@ issuers      external issuers, and their keys
 server_api   the same methods over HTTP, for servers
 problems     its errors
 api_document its OpenAPI document
+metrics      what it measures, for Prometheus
 gateway      all of it put together
 app          the HTTP side
 """

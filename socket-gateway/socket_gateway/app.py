@@ -1,4 +1,4 @@
-"""The HTTP side: the socket's endpoint, the server API, two probes. A thin adapter around `connection` and others."""
+"""The HTTP side: the socket, the server API, two probes, metrics. A thin adapter around `connection` and others."""
 
 from __future__ import annotations
 
@@ -36,6 +36,10 @@ def create_app(gateway: Gateway) -> Starlette:
         ready = all(health.values())
         return JSONResponse({"ready": ready, **health}, status_code=200 if ready else 503)
 
+    async def metrics(_request: Request) -> Response:
+        text, kind = gateway.metrics.exposition()
+        return Response(text, headers={"Content-Type": kind})
+
     async def rpc(request: Request) -> Response:
         return await gateway.server_api.handle(request)
 
@@ -45,5 +49,6 @@ def create_app(gateway: Gateway) -> Starlette:
             WebSocketRoute("/connection/websocket", connection),
             Route("/healthz", healthz),
             Route("/readyz", readyz),
+            Route("/metrics", metrics),
         ]
     )

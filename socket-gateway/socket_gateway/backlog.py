@@ -18,12 +18,16 @@ Move = RoomEntered | RoomLeft
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A publication: its number, and its ready-made frame. `presence`: whether the room shows it from here on."""
+    """A publication: its number, and its ready-made frame. `presence`: whether the room shows it from here on.
+
+    `time`: when it happened, ms.
+    """
 
     epoch: int
     offset: int
     frame: bytes
     presence: bool | None = None
+    time: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,11 @@ class Backlog:
     def token(self) -> int:
         """The highest interest token issued in this boot."""
         return self._token
+
+    @property
+    def openings(self) -> int:
+        """How many are pending."""
+        return len(self._openings)
 
     @property
     def oldest(self) -> int | None:

@@ -68,6 +68,11 @@ class Broker:
             for part in (links.commands, links.queries, links.deliveries, links.sessions, links.signals, links.heard)
         )
 
+    @property
+    def waiting(self) -> int:
+        """Messages that have come and that nobody has looked at yet."""
+        return 0 if self._links is None else sum(map(len, self._links.inboxes))
+
     async def start(self) -> None:
         """Connect and subscribe; tries until it works. Afterwards no delivery can be missed."""
         loop = asyncio.get_running_loop()

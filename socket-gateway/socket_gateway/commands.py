@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 def handle(connection: Connection, command: Command) -> None:
     """One command of an open connection. Answers now or later; never waits, so the order of sends is kept."""
+    connection.gateway.metrics.asked(command.request)
     match command.request:
         case RpcRequest(method="typing") as request:
             _typing(connection, command.id, request)
@@ -59,7 +60,7 @@ def handle(connection: Connection, command: Command) -> None:
 
 def _rpc(connection: Connection, number: int, request: RpcRequest) -> None:
     if connection.too_many():
-        connection.refuse(number, RpcError.of(ErrorCode.TOO_MANY_REQUESTS))
+        _refuse(connection, number, request.method, RpcError.of(ErrorCode.TOO_MANY_REQUESTS))
         return
     gateway = connection.gateway
     asked = gateway.requests.number()
@@ -67,25 +68,36 @@ def _rpc(connection: Connection, number: int, request: RpcRequest) -> None:
     try:
         message = build(request.method, request.data, caller, gateway.now())
     except ChatError as error:
-        connection.refuse(number, error.reply())
+        _refuse(connection, number, request.method, error.reply())
         return
-    connection.ask(message, asked, partial(_answered, connection, number))
+    connection.ask(message, asked, partial(_answered, connection, number, request.method))
 
 
-def _answered(connection: Connection, number: int, answer: Answer) -> None:
+def _answered(connection: Connection, number: int, method: str, answer: Answer) -> None:
     if isinstance(answer, Reply) and answer.error is None:
-        connection.reply(number, "rpc", to_json({"data": answer.result or {}}))
+        _reply(connection, number, method, to_json({"data": answer.result or {}}))
     else:
-        connection.refused(number, answer)
+        error = answer.error if isinstance(answer, Reply) else None
+        _refuse(connection, number, method, error or RpcError.of(ErrorCode.INTERNAL))
 
 
 def _typing(connection: Connection, number: int, request: RpcRequest) -> None:
     try:
         typing.typing(connection, request.data)
     except ChatError as error:
-        connection.refuse(number, error.reply())
+        _refuse(connection, number, request.method, error.reply())
     else:
-        connection.reply(number, "rpc", b'{"data":{}}')
+        _reply(connection, number, request.method, b'{"data":{}}')
+
+
+def _reply(connection: Connection, number: int, method: str, result: bytes) -> None:
+    connection.gateway.metrics.answered(method, None)
+    connection.reply(number, "rpc", result)
+
+
+def _refuse(connection: Connection, number: int, method: str, error: RpcError) -> None:
+    connection.gateway.metrics.answered(method, error)
+    connection.refuse(number, error)
 
 
 def _send(connection: Connection, number: int, request: SendRequest) -> None:

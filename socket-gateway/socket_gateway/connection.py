@@ -14,6 +14,7 @@ from pulsar_data.errors import Disconnect, ErrorCode, RpcError
 from pulsar_data.model import RoomId, UserId
 from pulsar_data.queries import Query
 from socket_gateway import commands, protocol, pushes
+from socket_gateway.metrics import CLIENT, OK, outcome
 from socket_gateway.opening import Opening
 from socket_gateway.pace import Pace
 from socket_gateway.protocol import BadFrameError, Command, ConnectRequest, Pong, Refused
@@ -95,6 +96,8 @@ class Connection:
             while (message := await receive())["type"] == "websocket.receive":
                 await self._frame(message["bytes"])
         finally:
+            if self.state is not State.CLOSED:
+                self.gateway.metrics.closed.labels(CLIENT).inc()
             self._end()
 
     async def _frame(self, frame: bytes) -> None:
@@ -172,6 +175,7 @@ class Connection:
     def opened(self) -> None:
         """The connect is about to be answered."""
         self.state = State.OPEN
+        self.gateway.metrics.connects.labels(OK).inc()
         self.gateway.presence.came(self)
         self._timer.cancel()
         self._timer = self.gateway.later(self.gateway.limits.ping, self._ping)
@@ -181,6 +185,7 @@ class Connection:
         if self.state is not State.CLOSED:
             self._release()
             self.state = State.FAILED
+            self.gateway.metrics.connects.labels(outcome(error)).inc()
             self.refuse(number, error)
 
     def reply(self, number: int, kind: str, result: bytes) -> None:
@@ -219,6 +224,8 @@ class Connection:
         """See hub.Member: what is worth nothing a moment later is the first to go."""
         if self.unsent <= self.gateway.limits.unsent // 2:
             self.push(frame)
+        else:
+            self.gateway.metrics.hints_dropped.inc()
 
     def join(self, opened: OpenedRoom | RoomEntered) -> list[bytes] | None:
         """Be in a room from that position on; see hub.join."""
@@ -273,6 +280,8 @@ class Connection:
         """End it: everything is released now, the close frame goes out behind what is written."""
         if self.state is State.CLOSED:
             return
+        if self.state in (State.NEW, State.OPENING):
+            self.gateway.metrics.connects.labels(reason.name.lower()).inc()
         self._end(absent=reason is Disconnect.NO_PONG)
         self._writer.end(reason.code, reason.reason, self.gateway.limits.linger)
         self.gateway.closed(self, reason)

@@ -30,6 +30,7 @@ from socket_gateway.door import Door
 from socket_gateway.interest import Interest
 from socket_gateway.issuers import Issuer
 from socket_gateway.keys import KeyFile
+from socket_gateway.metrics import Here, Metrics
 from socket_gateway.pace import Paces
 from socket_gateway.presence import Presence
 from socket_gateway.registry import Registry
@@ -57,7 +58,8 @@ class Gateway:
         self.limits = settings.limits
         """Those in force: replaced as a whole when they change."""
         self.id = f"gw-{secrets.token_hex(8)}"
-        self.requests = Requests(self._loop)
+        self.metrics = Metrics(self._here)
+        self.requests = Requests(self._loop, self.metrics.answers)
         self.backlog = Backlog(self.limits.backlog)
         self.interest = Interest(self.backlog, self._rejoin)
         self.hub = self.interest.hub
@@ -73,6 +75,7 @@ class Gateway:
         self.door = Door(settings)
         self.paces = Paces(self._loop)
         self._connections: set[Connection] = set()
+        self._redis_losses = 0
         self.draining = False
 
     async def run(self) -> None:
@@ -133,14 +136,15 @@ class Gateway:
     def closed(self, connection: Connection, reason: Disconnect) -> None:
         """We have closed a connection."""
         self.door.known(connection)
+        self.metrics.closed.labels(str(reason.code)).inc()
         log.info("closed", client=connection.client, user=connection.user or None, code=reason.code)
 
     def expect(self, message: Command | Query, asked: int, answer: OnAnswer) -> None:
         """Wait for the answer to a message that is about to be published."""
         if isinstance(message, Query):
-            self.requests.expect(asked, answer, self.limits.query, ErrorCode.NOT_AVAILABLE)
+            self.requests.expect(asked, "query", answer, self.limits.query, ErrorCode.NOT_AVAILABLE)
         else:
-            self.requests.expect(asked, answer, self.limits.command, ErrorCode.INTERNAL)
+            self.requests.expect(asked, "command", answer, self.limits.command, ErrorCode.INTERNAL)
 
     def publish(self, message: Command | Query, asked: int) -> None:
         """Publish at once; if the broker does not take it, the request fails with 100, temporary."""
@@ -209,6 +213,7 @@ class Gateway:
 
         So everybody here opens a session again, in no hurry: all at once would be a storm just when all is rebuilt.
         """
+        self._redis_losses += 1
         doomed = list(self._connections)
         pause = self.limits.rejoin / max(1, len(doomed))
         for count, connection in enumerate(doomed, start=1):
@@ -226,6 +231,22 @@ class Gateway:
                 log.info("sessions_revoked", user=event.user, closed=self.hub.revoke(event))
             case ProfileChanged():
                 self.hub.tell(event.user, pushes.news(UserNews(user=event.user, news=event)))
+
+    def _here(self) -> Here:
+        return Here(
+            connections=len(self._connections),
+            users=self.hub.users,
+            rooms=len(self.hub.rooms()),
+            openings=self.backlog.openings,
+            waiting=len(self.requests),
+            inbox=self._broker.waiting,
+            unsent=[connection.unsent for connection in self._connections],
+            holes=self.hub.holes,
+            sent_back=self.hub.sent_back,
+            redis_losses=self._redis_losses,
+            health=self.health,
+            delays=self.hub.delays,
+        )
 
     async def drain(self) -> None:
         """Close every socket with 3001, spread over the drain time."""

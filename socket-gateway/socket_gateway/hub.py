@@ -18,6 +18,7 @@ from pulsar_data.errors import Disconnect
 from pulsar_data.model import RoomId, UserId
 from pulsar_data.tokens import SessionsRevoked
 from socket_gateway.backlog import Backlog, Kept
+from socket_gateway.metrics import Delays
 
 PATIENCE: Final = 12
 """How often a hole may be asked for while Redis does not have the room: about three seconds."""
@@ -91,6 +92,9 @@ class Hub:
         self._users: dict[UserId, dict[Member, None]] = {}
         self._rooms: dict[RoomId, Room] = {}
         self._shown: list[Room] = []
+        self.delays = Delays()
+        self.holes = self.sent_back = 0
+        """Rooms so far in which something was missing, and those whose members had to come back."""
 
     def __len__(self) -> int:
         return sum(map(len, self._users.values()))
@@ -102,6 +106,11 @@ class Hub:
     def rooms(self) -> dict[RoomId, Room]:
         """Rooms with members here; not to be changed."""
         return self._rooms
+
+    @property
+    def users(self) -> int:
+        """How many users have a connection here."""
+        return len(self._users)
 
     def has_user(self, user: UserId) -> bool:
         """Whether a connection of the user is here, opened or about to."""
@@ -235,11 +244,14 @@ class Hub:
         if len(here.held) > HELD:
             self._fail(here)
         elif len(here.held) == 1:
+            self.holes += 1
             self._idle.room_behind(room)
 
     def _fan_out(self, here: Room, kept: Kept) -> None:
-        for member in self._behind(here, kept.offset) if here.ahead else list(here.members):
+        members = list(self._behind(here, kept.offset)) if here.ahead else list(here.members)
+        for member in members:
             member.push(kept.frame)
+        self.delays.note(kept.time, len(members))
 
     def _behind(self, here: Room, offset: int) -> Iterator[Member]:
         for member in list(here.members):
@@ -296,6 +308,7 @@ class Hub:
             self._fail(here)
 
     def _fail(self, here: Room) -> None:
+        self.sent_back += bool(here.members)
         for member in list(here.members):
             member.close(Disconnect.INSUFFICIENT_STATE)
 

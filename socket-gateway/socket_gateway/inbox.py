@@ -36,6 +36,9 @@ class Inbox:
         self._awake = False
         self._closed = False
 
+    def __len__(self) -> int:
+        return len(self._messages)
+
     def listener(self, _source: object, message: pulsar.Message) -> None:
         """The `message_listener` or `reader_listener`; runs in a thread of the library."""
         self._places.acquire()

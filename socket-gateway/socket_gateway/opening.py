@@ -80,7 +80,7 @@ class Opening:
         self._connection.authenticated(identity, follows=self._request.server_subs)
         self._token = gateway.backlog.begin(self._overflow)
         self._asked = gateway.requests.number()
-        gateway.requests.expect(self._asked, self._answered, gateway.limits.opening, ErrorCode.INTERNAL)
+        gateway.requests.expect(self._asked, "opening", self._answered, gateway.limits.opening, ErrorCode.INTERNAL)
         gateway.publish(self._question(identity), self._asked)
 
     def _question(self, identity: Identity) -> OpenSession:

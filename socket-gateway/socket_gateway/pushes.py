@@ -17,7 +17,8 @@ def kept(event: RoomEvent, client: str | None = None) -> Kept:
     """A room event. `client`: the connection that caused it, where known."""
     pub = protocol.publication(event, client)
     frame = text_frame(protocol.pub_push(protocol.room_channel(event.room), pub))
-    return Kept(event.epoch, event.offset, frame, event.presence if isinstance(event, RoomUpdated) else None)
+    presence = event.presence if isinstance(event, RoomUpdated) else None
+    return Kept(event.epoch, event.offset, frame, presence, event.time)
 
 
 def notice(item: RoomNotice) -> bytes:

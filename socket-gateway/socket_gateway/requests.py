@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal, Protocol
 
 from pulsar_data.deliveries import HistoryRead, Reply, RoomOpened, SessionOpened
 from pulsar_data.errors import ErrorCode, RpcError
 
 Answer = Reply | SessionOpened | RoomOpened | HistoryRead
 OnAnswer = Callable[[Answer], None]
+Kind = Literal["command", "query", "opening"]
+
+
+class Took(Protocol):
+    """Is told how long an answer took."""
+
+    def observe(self, amount: float) -> None:
+        """Seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     answer: OnAnswer
     timer: asyncio.TimerHandle
+    since: float
+    took: Took
 
 
 class Requests:
     """Each number is answered exactly once, or dropped: by a delivery, by a failure, or when its time is over."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, took: Mapping[Kind, Took]) -> None:
         self._loop = loop
+        self._took = took
         self._last = 0
         self._waiting: dict[int, _Waiting] = {}
 
@@ -35,10 +47,10 @@ class Requests:
         self._last += 1
         return self._last
 
-    def expect(self, number: int, answer: OnAnswer, timeout: float, late: ErrorCode) -> None:
+    def expect(self, number: int, kind: Kind, answer: OnAnswer, timeout: float, late: ErrorCode) -> None:
         """Call `answer` with what comes for the number; after `timeout` seconds with the error `late`."""
         timer = self._loop.call_later(timeout, self.fail, number, late)
-        self._waiting[number] = _Waiting(answer, timer)
+        self._waiting[number] = _Waiting(answer, timer, self._loop.time(), self._took[kind])
 
     def fail(self, number: int, code: ErrorCode) -> None:
         """Answer with an error, unless it is answered already."""
@@ -49,6 +61,7 @@ class Requests:
         waiting = self._waiting.pop(answer.request, None)
         if waiting is not None:
             waiting.timer.cancel()
+            waiting.took.observe(self._loop.time() - waiting.since)
             waiting.answer(answer)
 
     def drop(self, number: int) -> None:

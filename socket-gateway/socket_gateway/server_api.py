@@ -123,6 +123,8 @@ class ServerApi:
             response = problem(error.reply(), str(error))
         except ClientDisconnect:
             response = problem(ChatError(ErrorCode.BAD_REQUEST).reply())
+        called = "unknown" if call is None else _known(call.method)
+        self._gateway.metrics.server_calls.labels(called, str(response.status_code)).inc()
         log.info(
             "server_call", service=who, method=call and _known(call.method), acting=call and call.as_,
             room=call and _room(call), status=response.status_code, ms=round((time.monotonic() - began) * 1000),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -69,10 +70,29 @@ def test_the_base_renders_and_everything_in_it_is_in_one_namespace() -> None:
     kubectl = shutil.which("kubectl")
     if kubectl is None:
         pytest.skip("kubectl is not installed: the manifests are not rendered")
-    command = [kubectl, "kustomize", str(ROOT / "k8s" / "base")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
-    rendered = [yaml.safe_load(text) for text in re.split(r"^---$", done.stdout, flags=re.MULTILINE)]
+    rendered = _rendered(kubectl, ROOT / "k8s" / "base")
     assert {one["metadata"].get("namespace") for one in rendered if one["kind"] != "Namespace"} == {"chattifier"}
     (edge,) = (one["data"] for one in rendered if one["kind"] == "ConfigMap" and one["metadata"]["name"] == "edge")
     assert edge == {name: (ROOT / "k8s" / "edge" / name).read_text() for name in ENVOY}
+
+
+def test_monitoring_renders_as_a_component_of_an_overlay(tmp_path: Path) -> None:
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("kubectl is not installed: the manifests are not rendered")
+    monitoring = os.path.relpath(ROOT / "k8s" / "monitoring", tmp_path)
+    (tmp_path / "kustomization.yaml").write_text(f"namespace: chattifier\ncomponents: [{monitoring}]\n")
+    rendered = _rendered(kubectl, tmp_path)
+    assert {one["metadata"].get("namespace") for one in rendered} == {"chattifier"}
+    kinds = {one["kind"] for one in rendered}
+    assert kinds == {"PodMonitor", "PrometheusRule", "NetworkPolicy", "ConfigMap"}
+    (board,) = (one for one in rendered if one["kind"] == "ConfigMap")
+    assert board["metadata"]["labels"] == {"grafana_dashboard": "1"}
+    assert board["data"]["chattifier.json"] == (ROOT / "k8s" / "monitoring" / "dashboard.json").read_text()
+
+
+def _rendered(kubectl: str, folder: Path) -> list[dict[str, Any]]:
+    command = [kubectl, "kustomize", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return [yaml.safe_load(text) for text in re.split(r"^---$", done.stdout, flags=re.MULTILINE)]

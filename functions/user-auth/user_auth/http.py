@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from user_auth import logs
+from user_auth import logs, metrics
 from user_auth.cors import NOBODY, Origins
 from user_auth.errors import Code, FieldError, InvalidFields, Refused
 from user_auth.stream import Stream
@@ -122,13 +123,20 @@ class Router:
         return replace(answer, headers={**answer.headers, **self._origins.headers(request)})
 
     def _answer(self, request: Request) -> Answer:
+        began, name, outcome = time.perf_counter(), metrics.UNKNOWN, metrics.OK
         try:
-            return self._find(request).handle(request)
+            endpoint = self._find(request)
+            name = endpoint.name
+            answer = endpoint.handle(request)
         except Refused as refused:
-            return Answer.problem(refused)
+            answer, outcome = Answer.problem(refused), refused.code.code
         except Exception as error:  # noqa: BLE001  the edge: a bug becomes a 500 without a word of its text
             logs.failure("request_failed", error, method=request.method[:16], path=request.path[:64])
-            return Answer.problem(Refused(Code.INTERNAL, "This failed on our side. It has been noted."))
+            answer = Answer.problem(Refused(Code.INTERNAL, "This failed on our side. It has been noted."))
+            outcome = Code.INTERNAL.code
+        metrics.REQUESTS.add(name, outcome)
+        metrics.REQUEST.add(time.perf_counter() - began, name)
+        return answer
 
     def _find(self, request: Request) -> Endpoint:
         methods = self._paths.get(request.path)

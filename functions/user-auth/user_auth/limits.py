@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Final
 
-from user_auth import logs
+from user_auth import logs, metrics
 from user_auth.errors import TooMany, Unavailable
 from user_auth.memory import Memory
 from user_auth.settings import Limit
@@ -41,6 +41,8 @@ class Limits:
         pairs = zip(counts, active, strict=True)
         waits = [(name, count.ends_in) for count, (name, _, limit) in pairs if count.attempts > limit.count]
         if waits:
+            for name, _ in waits:
+                metrics.LIMITED.add(name)
             logs.info("limited", limits=",".join(name for name, _ in waits))
             raise TooMany(max(-(-wait // 1000) for _, wait in waits))
 

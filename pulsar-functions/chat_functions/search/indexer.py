@@ -7,14 +7,13 @@ never something else: archive holds every hit against the message itself.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
 
 import pulsar
 
-from chat_functions import dead_letters
+from chat_functions import dead_letters, logs
 from chat_functions.batching import Inbox, Incoming, retrying
 from chat_functions.dead_letters import DeadLetters
 from chat_functions.producers import TopicProducer
@@ -29,8 +28,6 @@ from pulsar_data import topics
 from pulsar_data.config import Live
 from pulsar_data.events import LOG_ENTRY, LogEntry, MessageDeleted, MessageEdited, MessageSent
 from pulsar_data.search import ReindexRoom
-
-log = logging.getLogger(__name__)
 
 MODEST = 10
 """How nice this thread and those that it starts are to others: they get a tenth of what others get on the same core."""
@@ -94,7 +91,8 @@ class SearchIndex:
     async def _reindex(self, wanted: ReindexRoom, incoming: Incoming) -> None:
         started = time.monotonic()
         count = await retrying(lambda: self._reindexing.room(wanted.room), (TablesUnavailable,))
-        log.info("room_reindexed %s: %d messages in %.1f s", wanted.room, count, time.monotonic() - started)
+        took = round(time.monotonic() - started, 1)
+        logs.info("room_reindexed", room=wanted.room, messages=count, seconds=took)
         self._inbox.finish(incoming)
 
 
