@@ -28,7 +28,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what needs the stack, so that `-m "not stack"` leaves it out; what needs quiet goes last, in any order, and
-    behind that what kills a whole part: a Pulsar that has just started is slow for a while.
+    behind that what kills a whole part: a Pulsar that has just started is slow for a while. Then logs are read.
 
     Their time limit holds for the test alone: the first of them also waits for the stack, which has a limit of its own.
     """
@@ -37,4 +37,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("stack")
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(func_only=True))
-    items.sort(key=lambda item: [item.get_closest_marker(name) is not None for name in ("kills_parts", "quiet")])
+    last = ("reads_logs", "kills_parts", "quiet")
+    items.sort(key=lambda item: [item.get_closest_marker(name) is not None for name in last])

@@ -11,6 +11,8 @@ from typing import Any
 
 import httpx
 
+from tests.canary import fresh_password
+
 AT_ONCE = 4
 """Argon2 keeps a core busy for each."""
 WAIT = 30.0
@@ -36,7 +38,7 @@ async def sign_up(auth: str, count: int) -> list[Person]:
 
 
 async def _sign_up(auth: str) -> Person:
-    account = {"username": f"t{secrets.token_hex(10)}", "password": secrets.token_urlsafe(18)}
+    account = {"username": f"t{secrets.token_hex(10)}", "password": fresh_password()}
     address = f"127.{random.randint(1, 254)}.{random.randint(0, 255)}.{random.randint(1, 254)}"
     transport = httpx.AsyncHTTPTransport(local_address=address)
     async with httpx.AsyncClient(base_url=auth, transport=transport, timeout=WAIT) as http:

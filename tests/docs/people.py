@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import httpx
 
+from tests.canary import fresh_password
+
 
 @dataclass(frozen=True)
 class Reader:
@@ -20,7 +22,7 @@ class Reader:
 
 def sign_up(auth: str, name: str) -> Reader:
     """A new person, whose user name begins so."""
-    username, password = f"{name}-{uuid.uuid4().hex[:12]}", uuid.uuid4().hex
+    username, password = f"{name}-{uuid.uuid4().hex[:12]}", fresh_password()
     with httpx.Client(base_url=auth, timeout=60, trust_env=False) as http:
         http.post("/user/register", json={"username": username, "password": password}).raise_for_status()
         login = http.post("/user/login", json={"username": username, "password": password}).raise_for_status().json()

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from pulsar_data.ids import new_key
+from tests.canary import CANARY
 from tests.clients.chat_client import ChatClient
 from tests.clients.journal import Journal
 from tests.clients.people import Person, sign_up
@@ -62,7 +63,7 @@ class Crowd:
         for number, (client, room) in enumerate(turns):
             due = started + number / RATE
             await asyncio.sleep(max(0.0, due - time.monotonic()))
-            sends.create_task(client.send(room, f"message {number}", at=due, again=again))
+            sends.create_task(client.send(room, f"message {number} {CANARY}", at=due, again=again))
 
     async def until_settled(self) -> None:
         """Wait until everybody is connected and has caught up with what it missed."""

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwt.algorithms import OKPAlgorithm
 
 from pulsar_data.ids import new_key
+from tests.canary import fresh_password
 
 from .client import Wire
 
@@ -39,7 +40,7 @@ class Person:
 
 def sign_up(auth: str) -> Person:
     """A new person."""
-    name, password = f"p-{uuid.uuid4().hex[:20]}", uuid.uuid4().hex
+    name, password = f"p-{uuid.uuid4().hex[:20]}", fresh_password()
     with httpx.Client(base_url=auth, timeout=30, trust_env=False) as http:
         http.post("/user/register", json={"username": name, "password": password}).raise_for_status()
         return sign_in(http, name, password)

@@ -18,6 +18,7 @@ from pulsar_data import commands, queries, rpc
 from pulsar_data.errors import Disconnect, ErrorCode
 from pulsar_data.topics import FUNCTIONS
 from socket_gateway.metrics import CLIENT
+from tests.canary import CANARY
 from tests.clients.chat_client import ChatClient
 from tests.clients.people import sign_up
 from tests.clients.socket import ErrorReply
@@ -56,7 +57,7 @@ async def moved(stack: Stack, anyio_backend: str) -> tuple[list[Sample], list[Sa
     async with connected((ada, first), (bob, second), (eve, second)) as (one, other, stranger):
         room = await make_room([one, other], bob)
         for number in range(5):
-            await one.send(room, f"a message that is number {number}")
+            await one.send(room, f"message {number} {CANARY}")
         await until("five messages", lambda: _has(other, room), within=WITHIN)
         with pytest.raises(ErrorReply):
             await stranger.rpc("message.send", {"room": room, "key": fresh_key(), "text": "let me in"})

@@ -1,0 +1,1 @@
+"""The logs of everything that ran: read last of all."""
