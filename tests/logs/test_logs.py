@@ -12,15 +12,17 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from cassandra.cluster import Cluster
 
 from chattifier.layout import Layout
 from tests.auth import people
-from tests.canary import CANARY
+from tests.canary import CANARY, fresh_password
 from tests.running_stack import Stack
 from tests.terminal import terminal
 from tests.web import visitor
+from user_auth import passwords
 
 pytestmark = pytest.mark.reads_logs
 
@@ -73,6 +75,23 @@ def test_the_logs_are_there(stack: Stack, logs: list[Path]) -> None:
     ours = ("auth", "gateway-1", "gateway-2", "edge", "pulsar", "cassandra", "redis")
     assert {layout.log(part) for part in ours} <= set(logs)
     assert layout.function_log("chat-router", 0) in logs
+
+
+def test_what_is_looked_for_would_be_found(stack: Stack) -> None:
+    """Real tokens, keys and passwords of this stack are seen, in the middle of a line."""
+    with httpx.Client(base_url=stack.auth, timeout=30, trust_env=False) as client:
+        tokens = people.sign_up(client).login()
+    key = next(Layout(stack.data).signing_keys.glob("*.pem")).read_text().splitlines()[0]
+    real = (
+        tokens.access,
+        tokens.refresh,
+        passwords.make_hash(fresh_password()),
+        key,
+        fresh_password(),
+        people.PASSWORD,
+    )
+    for secret, pattern in zip(real, SECRETS.values(), strict=True):
+        assert re.search(pattern, f'{{"event": "oh", "error": "{secret}"}}'.encode())
 
 
 @pytest.mark.parametrize("what", SECRETS)
