@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 import time
 from contextlib import closing
 
 import pulsar
 
+from chat_functions import logs
 from chat_functions.settings import Settings
 from pulsar_data import topics
 from pulsar_data.config import Live, reason
-
-log = logging.getLogger(__name__)
 
 PATIENCE = 5.0
 """Seconds that an instance waits for settings before it subscribes: then it goes on with those that it was given.
@@ -46,7 +44,7 @@ class ConfigReader:
     async def caught_up(self) -> None:
         """Until everything that was published is in force, or the patience is over."""
         if not await asyncio.to_thread(self._caught_up.wait, PATIENCE):
-            log.warning("config_late: going on with the settings of the start")
+            logs.warning("config_late")  # going on with the settings of the start
 
     def _run(self) -> None:
         while True:
@@ -56,7 +54,7 @@ class ConfigReader:
                 self._caught_up.set()
                 time.sleep(ABSENT)
             except pulsar.PulsarException as error:
-                log.warning("config_unread %s", type(error).__name__)
+                logs.warning("config_unread", error=type(error).__name__)
                 time.sleep(RETRY)
 
     def _read(self) -> None:
@@ -78,8 +76,8 @@ class ConfigReader:
         try:
             published = self._live.apply(message.data())
         except ValueError as error:
-            log.error("config_ignored %s: %s", message.message_id(), reason(error))
+            logs.error("config_ignored", message=str(message.message_id()), reason=reason(error))
         else:
             if published is not None:
-                log.info("config_applied %s %s", published.group, published.version)
+                logs.info("config_applied", group=published.group, version=published.version)
         return True
