@@ -51,6 +51,9 @@ PLANTED: Final[Mapping[str, bytes]] = {
 }
 """One of each, put together here so that this file holds none."""
 
+INVENTED: Final = b"ada:" + b"s3cret@"
+"""What a test gives a repository's address, to see that it is taken out."""
+
 
 def _git(*arguments: str, given: bytes = b"") -> bytes:
     return subprocess.run(["git", *arguments], cwd=ROOT, input=given, capture_output=True, check=True).stdout
@@ -72,6 +75,7 @@ def _history() -> Iterator[tuple[str, bytes]]:
 
 
 def _found(content: bytes) -> list[str]:
+    content = content.replace(INVENTED, b"")
     return [what for what, pattern in SECRETS.items() if pattern.search(content)]
 
 

@@ -38,7 +38,7 @@ class Announcements:
             raise Unavailable from error
 
     def _connect(self) -> Producer:
-        from pulsar import AuthenticationToken, Client, ConsoleLogger, LoggerLevel, PulsarException
+        from pulsar import AuthenticationToken, Client, PulsarException
 
         authentication = AuthenticationToken(self._token) if self._token else None
         client = Client(
@@ -46,7 +46,7 @@ class Announcements:
             authentication=authentication,
             operation_timeout_seconds=TIMEOUT,
             connection_timeout_ms=TIMEOUT * 1000,
-            logger=ConsoleLogger(LoggerLevel.Error),
+            logger=logs.PULSAR,
         )
         try:
             return client.create_producer(

@@ -10,13 +10,17 @@ from types import TracebackType
 from typing import Any, Final
 
 LOGGER: Final = logging.getLogger("user_auth")
+PULSAR: Final = logging.getLogger("pulsar")
+"""For Pulsar's client, which has words of its own: they become a field. They name addresses and topics, no content."""
 
 
 class _Lines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
+        line = {"time": int(record.created * 1000), "level": record.levelname.lower()}
+        if record.name == PULSAR.name:
+            return json.dumps({**line, "event": "pulsar_client", "text": record.getMessage()[:500]})
         fields: dict[str, Any] = getattr(record, "fields", {})
-        line = {"time": int(record.created * 1000), "level": record.levelname.lower(), "event": record.msg, **fields}
-        return json.dumps(line)
+        return json.dumps({**line, "event": record.msg, **fields})
 
 
 def configure() -> None:
@@ -25,9 +29,10 @@ def configure() -> None:
         return
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines())
-    LOGGER.addHandler(handler)
-    LOGGER.setLevel(logging.INFO)
-    LOGGER.propagate = False
+    for logger, level in ((LOGGER, logging.INFO), (PULSAR, logging.ERROR)):
+        logger.addHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = False
 
 
 def info(event: str, **fields: str | int) -> None:
