@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from itertools import count
 from uuid import uuid4
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from pulsar_data.addresses import client_address
 from user_auth import passwords, usernames
 from user_auth.errors import Unavailable
+from user_auth.keys import signing_kid
 from user_auth.once import Once
 from user_auth.settings import DEFAULT_LIMITS, Limit, Settings
 from user_auth.tokens import RefreshToken
@@ -141,3 +143,22 @@ def test_a_refresh_token_reads_back_and_shows_no_secret() -> None:
     assert RefreshToken.parse(str(token)) == token
     assert token.is_latest(token.digest) and not token.is_latest(RefreshToken.new(token.user, token.session).digest)
     assert token.secret not in repr(token)
+
+
+@pytest.mark.parametrize(
+    ("kids", "signs"),
+    [
+        (["20260131T120000Z"], "20260131T120000Z"),  # the only one there is
+        (["20260131T115500Z", "20260131T120000Z"], "20260131T115500Z"),  # the new one is published, and waits
+        (["20260130T120000Z", "20260131T115500Z"], "20260131T115500Z"),  # five minutes later
+        (
+            ["20260131T115900Z", "20260131T120100Z"],
+            "20260131T115900Z",
+        ),  # none is old enough
+        (["first", "second"], "second"),  # names that are no times: whoever names them so sees to it
+        (["20260131", "first"], "first"),  # a day is none either
+        (["20260131T120000Z", "old"], "old"),
+    ],
+)
+def test_a_key_is_known_for_five_minutes_before_it_signs(kids: list[str], signs: str) -> None:
+    assert signing_kid(kids, datetime(2026, 1, 31, 12, 0, tzinfo=UTC)) == signs

@@ -6,6 +6,7 @@ import base64
 import json
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -103,6 +104,16 @@ def test_the_key_that_sorts_last_signs_and_all_verify_as_the_folder_changes(star
         assert code(me(client, old)) == (401, "invalid_token")
         (function.keys / "third.pem").write_text("not a key")
         assert me(client, new).status_code == 200, "a folder that cannot be read keeps the keys that could"
+
+
+def test_a_key_that_was_just_made_is_published_and_does_not_sign_yet(start: Start) -> None:
+    function = start({})
+    with function.client() as client:
+        person = sign_up(client)
+        new = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        make_key(function.keys, new)
+        _until(lambda: sorted(_kids(client)) == sorted(["first", new]))
+        assert jwt.get_unverified_header(person.login().access)["kid"] == "first"
 
 
 def _kids(client: httpx.Client) -> list[str]:
