@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,14 +50,32 @@ def apply(address: CassandraAddress, replication: str) -> str:
     return f"{len(statements)} statements on keyspace {address.keyspace}"
 
 
+def await_answer(address: CassandraAddress, seconds: float) -> None:
+    """Wait until Cassandra can be reached. Raises StackError if it cannot in that time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with session(address):
+                return
+        except StackError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
+
+
 @contextmanager
 def session(address: CassandraAddress) -> Iterator[Callable[[str], Any]]:
     """Open a session without a keyspace; raises StackError if Cassandra cannot be reached."""
-    from cassandra.cluster import Cluster, NoHostAvailable  # takes half a second, which other commands need not wait
+    # They take half a second, which other commands need not wait.
+    from cassandra import UnresolvableContactPoints
+    from cassandra.cluster import Cluster, NoHostAvailable
 
     logging.getLogger("cassandra").setLevel(logging.ERROR)
     host, port = address.hosts[0]
-    cluster = Cluster([name for name, _ in address.hosts], port=port, connect_timeout=10)
+    try:
+        cluster = Cluster([name for name, _ in address.hosts], port=port, connect_timeout=10)
+    except UnresolvableContactPoints as error:
+        raise StackError(f"Cassandra cannot be found: there is no {host}.") from error
     try:
         connection = cluster.connect()
         yield lambda statement: connection.execute(statement, timeout=30)

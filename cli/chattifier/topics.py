@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -29,6 +30,8 @@ GATEWAY_TTL_SECONDS = 60
 
 CLASSIC = "subscriptionKeySharedUseClassicPersistentImplementation"
 """Broker setting. Unless it is on, a room can stand still: see `advice`."""
+_NOT_FOR_US = (401, 403, 404)
+"""Answers all the same, where a token has no right to ask."""
 Json = Mapping[str, object] | list[str] | int | bool
 
 
@@ -73,12 +76,28 @@ def ensure(admin: Admin) -> str:
     for namespace in topics.NAMESPACES:
         _namespace(admin, namespace)
     for topic, partitions in topics.PARTITIONS.items():
-        admin.request("PUT", f"/admin/v2/{_path(topic)}/partitions", partitions, allowed=(409,))
+        _partitioned(admin, topic, partitions)
+    admin.request("DELETE", "/admin/v2/namespaces/chat/core/autoTopicCreation")
     for topic in _kept_for_ever():
         admin.request("PUT", f"/admin/v2/{_path(topic)}", allowed=(409,))
     _policies(admin)
     _register_events(admin)
     return f"{len(topics.NAMESPACES)} namespaces, {len(topics.PARTITIONS)} partitioned topics"
+
+
+def await_ready(admin: Admin, seconds: float) -> None:
+    """Wait until broker and functions worker answer, the latter later. Raises DeployError with the last reason."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            admin.request("GET", "/admin/v2/worker/cluster", allowed=_NOT_FOR_US)
+            admin.request("GET", "/admin/v3/functions/public/default", allowed=_NOT_FOR_US)
+        except DeployError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
+        else:
+            return
 
 
 def advice(admin: Admin) -> str | None:
@@ -100,13 +119,24 @@ def advice(admin: Admin) -> str | None:
 
 def _namespace(admin: Admin, namespace: str) -> None:
     path = f"/admin/v2/namespaces/{namespace}"
-    admin.request("PUT", path, {}, allowed=(409,))
+    # Gateways may be waiting for the topics: the first look of one must not make them, as it would without partitions.
+    policies = {"autoTopicCreationOverride": {"allowAutoTopicCreation": False}} if namespace == "chat/core" else {}
+    admin.request("PUT", path, policies, allowed=(409,))
     if namespace == "chat/gateways":
         admin.request("POST", f"{path}/messageTTL", GATEWAY_TTL_SECONDS)
     elif namespace == "chat/core":
         admin.request("POST", f"{path}/retention", CORE_RETENTION)
     else:
         admin.request("POST", f"{path}/retention", FOREVER)
+
+
+def _partitioned(admin: Admin, topic: str, partitions: int) -> None:
+    path = f"/admin/v2/{_path(topic)}/partitions"
+    admin.request("PUT", path, partitions, allowed=(409,))
+    if admin.request("GET", path).json()["partitions"] == 0:
+        raise DeployError(
+            f"{topic} is there, but without partitions: something used it before. Delete it and try again."
+        )
 
 
 def _kept_for_ever() -> tuple[str, ...]:

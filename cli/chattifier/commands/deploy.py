@@ -35,12 +35,19 @@ def _parse_settings(
 
 
 @click.command()
-@click.option("--admin-url", required=True, help="http://host:8080 of any broker.")
-@click.option("--service-url", required=True, help="pulsar://host:6650 of any broker.")
+@click.option(
+    "--admin-url", required=True, envvar="CHATTIFIER_PULSAR_ADMIN_URL", help="http://host:8080 of any broker."
+)
+@click.option("--service-url", required=True, envvar="CHATTIFIER_PULSAR_URL", help="pulsar://host:6650 of any broker.")
 @click.option("--token", envvar="CHATTIFIER_PULSAR_TOKEN", help="For the admin API; better given by the environment.")
-@click.option("--cassandra", required=True, help="host:port[,host:port], as the functions reach it.")
-@click.option("--keyspace", default="chat", show_default=True)
-@click.option("--redis-url", required=True, help="As the functions reach it.")
+@click.option(
+    "--cassandra",
+    required=True,
+    envvar="CHATTIFIER_CASSANDRA",
+    help="host:port[,host:port], as the functions reach it.",
+)
+@click.option("--keyspace", default="chat", envvar="CHATTIFIER_KEYSPACE", show_default=True)
+@click.option("--redis-url", required=True, envvar="CHATTIFIER_REDIS_URL", help="As the functions reach it.")
 @click.option("--parallelism", default=2, show_default=True, type=click.IntRange(1, 64))
 @click.option(
     "--set", "settings", multiple=True, callback=_parse_settings, help="name=JSON: another of their settings."
@@ -50,6 +57,7 @@ def _parse_settings(
 )
 @click.option("--with-deps", type=FILE, help="Hashed requirements to pack as wheels (locks/functions.txt).")
 @click.option("--search/--no-search", default=True, help="Whether to deploy search-index: search is optional.")
+@click.option("--wait", default=0, help="Seconds to wait for Pulsar and its functions worker to answer at all.")
 @click.option("--cache", default="~/.cache/chattifier", envvar="CHATTIFIER_CACHE", show_default=True)
 @click.option(
     "--pulsar-home", type=FOLDER, envvar="CHATTIFIER_PULSAR_HOME", help="A Pulsar that is here: no need to fetch one."
@@ -66,6 +74,7 @@ def deploy(
     functions: Path | None,
     with_deps: Path | None,
     search: bool,
+    wait: int,
     cache: str,
     pulsar_home: Path | None,
 ) -> None:
@@ -77,6 +86,7 @@ def deploy(
     config = UserConfig(cassandra=cassandra, keyspace=keyspace, redis_url=redis_url, **settings)
     names = tuple(name for name in FUNCTIONS if search or name != SEARCH_INDEX)
     tool = PulsarAdmin(distribution, admin.url, service_url, token)
+    topics.await_ready(admin, wait)
     click.echo(topics.ensure(admin))
     if advice := topics.advice(admin):
         click.echo(advice, err=True)

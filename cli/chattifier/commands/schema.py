@@ -23,8 +23,15 @@ def schema() -> None:
 )
 @click.option("--keyspace", default="chat", envvar="CHATTIFIER_KEYSPACE", show_default=True)
 @click.option(
-    "--replication", default=LOCAL_REPLICATION, show_default=True, help="CQL map for a keyspace that is made anew."
+    "--replication",
+    default=LOCAL_REPLICATION,
+    envvar="CHATTIFIER_REPLICATION",
+    show_default=True,
+    help="CQL map for a keyspace that is made anew.",
 )
-def apply(cassandra: str, keyspace: str, replication: str) -> None:
+@click.option("--wait", default=0, help="Seconds to wait for Cassandra to answer at all.")
+def apply(cassandra: str, keyspace: str, replication: str, wait: int) -> None:
     """Make the keyspace and every table that is missing."""
-    click.echo(cassandra_schema.apply(CassandraAddress.parse(cassandra, keyspace), replication))
+    address = CassandraAddress.parse(cassandra, keyspace)
+    cassandra_schema.await_answer(address, wait)
+    click.echo(cassandra_schema.apply(address, replication))
