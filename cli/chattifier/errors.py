@@ -9,6 +9,7 @@ ChattifierError
 ├── DeployError         Pulsar refused a namespace, a topic or a function
 ├── ConfigRefused       a file of settings is broken
 ├── GitFailed           git could not fetch or read the repository of settings
+├── ClusterError        Kubernetes refused something, or this does not run in it
 ├── DemoFailed          the demo saw something it did not expect
 ├── ChatFailed          the terminal client cannot go on
 └── Refused             the server answered a call with an error; the conversation goes on
@@ -59,6 +60,10 @@ class ConfigRefused(ChattifierError):
 
 class GitFailed(ChattifierError):
     """Git could not fetch or read the repository of settings. Holds no credentials."""
+
+
+class ClusterError(ChattifierError):
+    """Kubernetes refused something, or this process does not run in it."""
 
 
 class DemoFailed(ChattifierError):

@@ -1,10 +1,11 @@
-"""The keys of a local stack, of access tokens and of services: made once, their public halves given to the gateways."""
+"""Keys of access tokens and of services. A local stack's are made once, and gateways get their public halves."""
 
 from __future__ import annotations
 
 import json
 import os
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -28,14 +29,30 @@ def ensure(layout: Layout) -> None:
     _ensure(layout.service_keys, layout.service_jwks)
 
 
-def _ensure(folder: Path, jwks: Path) -> None:
+def _ensure(folder: Path, published: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not list(folder.glob("*.pem")):
-        _make(folder / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.pem")
-    public = [_public(path) for path in sorted(folder.glob("*.pem"))]
-    new = jwks.with_suffix(".new")
-    new.write_text(json.dumps({"keys": public}, indent=2))
-    new.replace(jwks)
+        _make(folder / f"{kid(datetime.now(UTC))}.pem")
+    new = published.with_suffix(".new")
+    new.write_text(jwks({path.stem: path.read_bytes() for path in folder.glob("*.pem")}))
+    new.replace(published)
+
+
+def kid(moment: datetime) -> str:
+    """The name of a key that is made at that moment: user-auth reads from it from when on it may sign."""
+    return f"{moment:%Y%m%dT%H%M%SZ}"
+
+
+def private_key() -> bytes:
+    """A new one, as PKCS8 PEM."""
+    return Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def jwks(pems: Mapping[str, bytes]) -> str:
+    """The public halves of these keys, given by kid, as a JWKS."""
+    return json.dumps({"keys": [_public(kid, pem) for kid, pem in sorted(pems.items())]}, indent=2)
 
 
 def service_token(folder: Path, name: str, seconds: int) -> str:
@@ -49,15 +66,12 @@ def service_token(folder: Path, name: str, seconds: int) -> str:
 
 
 def _make(path: Path) -> None:
-    pem = Ed25519PrivateKey.generate().private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(pem)
+        file.write(private_key())
 
 
-def _public(path: Path) -> dict[str, str]:
-    key = serialization.load_pem_private_key(path.read_bytes(), password=None)
-    assert isinstance(key, Ed25519PrivateKey), f"{path} is not an Ed25519 key"
+def _public(kid: str, pem: bytes) -> dict[str, str]:
+    key = serialization.load_pem_private_key(pem, password=None)
+    assert isinstance(key, Ed25519PrivateKey), f"{kid} is not an Ed25519 key"
     jwk = OKPAlgorithm.to_jwk(key.public_key(), as_dict=True)
-    return {**jwk, "kid": path.stem, "use": "sig", "alg": "EdDSA"}
+    return {**jwk, "kid": kid, "use": "sig", "alg": "EdDSA"}

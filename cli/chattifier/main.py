@@ -22,6 +22,7 @@ COMMANDS = {
     "schema": "schema",
     "search": "search",
     "service-token": "service_token",
+    "keys": "keys",
 }
 """The module below `chattifier.commands` in which a subcommand is, as a function of its name."""
 

@@ -27,7 +27,7 @@ class Person:
 
 
 async def sign_up(auth: str, count: int) -> list[Person]:
-    """So many new people. Each comes from a loopback address of its own, as the limits count addresses."""
+    """So many new people. On this machine each comes from a loopback address of its own, as the limits count them."""
     places = asyncio.Semaphore(AT_ONCE)
 
     async def one() -> Person:
@@ -39,12 +39,15 @@ async def sign_up(auth: str, count: int) -> list[Person]:
 
 async def _sign_up(auth: str) -> Person:
     account = {"username": f"t{secrets.token_hex(10)}", "password": fresh_password()}
-    address = f"127.{random.randint(1, 254)}.{random.randint(0, 255)}.{random.randint(1, 254)}"
-    transport = httpx.AsyncHTTPTransport(local_address=address)
+    transport = httpx.AsyncHTTPTransport(local_address=_own_address() if "//127." in auth else None)
     async with httpx.AsyncClient(base_url=auth, transport=transport, timeout=WAIT) as http:
         await _post(http, "/user/register", account)
         login = await _post(http, "/user/login", account)
     return Person(login["user_id"], login["access_token"])
+
+
+def _own_address() -> str:
+    return f"127.{random.randint(1, 254)}.{random.randint(0, 255)}.{random.randint(1, 254)}"
 
 
 async def _post(http: httpx.AsyncClient, path: str, body: Mapping[str, str]) -> Mapping[str, Any]:

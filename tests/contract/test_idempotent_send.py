@@ -45,7 +45,7 @@ class Talk:
     async def rows(self) -> Sequence[Row]:
         """What is stored of the room, once everything is."""
         await self.functions.until_idle()
-        rooms = await asyncio.to_thread(stored.read, self.stack, [self.room])
+        rooms = await asyncio.to_thread(stored.read, self.stack.cassandra, [self.room])
         return rooms[self.room].messages if self.room in rooms else []
 
     async def assert_stored_once(self, key: str, answers: Sequence[Json]) -> None:

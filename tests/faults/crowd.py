@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 from pulsar_data.ids import new_key
 from tests.canary import CANARY
@@ -17,7 +18,6 @@ from tests.clients.journal import Journal
 from tests.clients.people import Person, sign_up
 from tests.clients.waiting import until
 from tests.faults.judge import StoredRoom
-from tests.running_stack import Stack
 
 ROOMS = 10
 MEMBERS = 10
@@ -27,6 +27,18 @@ RATE = 100
 ARRIVE_WITHIN = 90.0
 HEARD_WITHIN = 20.0
 """Seconds until everybody has everything that is stored, once nothing is sent any more."""
+
+
+class Doors(Protocol):
+    """Where people come in: a stack, or the edge of a cluster."""
+
+    @property
+    def auth(self) -> str:
+        """http://host:port where they sign up."""
+
+    @property
+    def gateways(self) -> Sequence[str]:
+        """ws:// addresses."""
 
 
 @dataclass(frozen=True)
@@ -104,10 +116,10 @@ class Crowd:
 
 
 @asynccontextmanager
-async def gathered(stack: Stack, chance: random.Random, rooms: int = ROOMS) -> AsyncIterator[Crowd]:
+async def gathered(doors: Doors, chance: random.Random, rooms: int = ROOMS) -> AsyncIterator[Crowd]:
     """New people in new rooms, connected over all gateways by turns. They leave at the end."""
-    people = await sign_up(stack.auth, rooms * MEMBERS)
-    clients = [_client(number, person, stack, chance) for number, person in enumerate(people)]
+    people = await sign_up(doors.auth, rooms * MEMBERS)
+    clients = [_client(number, person, doors.gateways, chance) for number, person in enumerate(people)]
     async with asyncio.TaskGroup() as tasks:
         runs = [tasks.create_task(client.run()) for client in clients[:rooms]]
         async with asyncio.timeout(ARRIVE_WITHIN):
@@ -121,10 +133,10 @@ async def gathered(stack: Stack, chance: random.Random, rooms: int = ROOMS) -> A
             run.cancel()
 
 
-def _client(number: int, person: Person, stack: Stack, chance: random.Random) -> ChatClient:
+def _client(number: int, person: Person, gateways: Sequence[str], chance: random.Random) -> ChatClient:
     journal = Journal(f"client {number}", person.user)
-    gateways = [stack.gateways[(number + turn) % len(stack.gateways)] for turn in range(len(stack.gateways))]
-    return ChatClient(gateways, person.token, journal, chance)
+    by_turns = [gateways[(number + turn) % len(gateways)] for turn in range(len(gateways))]
+    return ChatClient(by_turns, person.token, journal, chance)
 
 
 async def _found(owner: ChatClient, people: Sequence[Person]) -> str:

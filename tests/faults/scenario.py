@@ -33,7 +33,7 @@ async def run(
         async with crowd.talking(again=again):
             await trouble(crowd)
         await functions.until_idle()
-        rows = await asyncio.to_thread(stored.read, stack, crowd.rooms)
+        rows = await asyncio.to_thread(stored.read, stack.cassandra, crowd.rooms)
         await crowd.until_heard(rows)
         return judge(crowd.journals, rows, within=within)
 

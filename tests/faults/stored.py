@@ -8,16 +8,15 @@ from typing import Any
 from uuid import UUID
 
 from chattifier.schema import CassandraAddress, session
+from chattifier.status import CassandraPlace
 from tests.faults.judge import Row, StoredRoom
-from tests.running_stack import Stack
 
 BUCKET = 5000
 """Rows of a partition, as the tables have it."""
 
 
-def read(stack: Stack, rooms: Sequence[str]) -> dict[str, StoredRoom]:
+def read(place: CassandraPlace, rooms: Sequence[str]) -> dict[str, StoredRoom]:
     """All rows of these rooms; a room that has none is left out. Blocks."""
-    place = stack.cassandra
     with session(CassandraAddress(((place.host, place.port),), place.keyspace)) as execute:
         found = {room: _room(execute, place.keyspace, UUID(room)) for room in rooms}
     return {room: stored for room, stored in found.items() if stored.messages or stored.log}

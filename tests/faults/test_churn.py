@@ -119,7 +119,7 @@ async def _churn(stack: Stack, functions: Functions, chance: random.Random, minu
                 await chance.choice(crowd.clients).leave(politely=chance.random() < 0.5)
         await crowd.until_settled()
         await functions.until_idle()
-        rows = await asyncio.to_thread(stored.read, stack, crowd.rooms)
+        rows = await asyncio.to_thread(stored.read, stack.cassandra, crowd.rooms)
         await crowd.until_heard(rows)
         return judge(crowd.journals, rows), sum(client.arrivals for client in crowd.clients)
 

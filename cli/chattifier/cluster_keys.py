@@ -1,0 +1,154 @@
+"""The signing keys of a cluster: private halves in Secrets, public ones in a ConfigMap, made by its own API.
+
+    Secret signing-keys      <kid>.pem, of which user-auth signs with the last one that is old enough
+    Secret service-keys      <kid>.pem, for `chattifier service-token`; mounted nowhere
+    ConfigMap public-keys    jwks.json and service-jwks.json, the public halves of both
+
+All of it belongs to the ServiceAccount `keys`, and goes when that is deleted.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from chattifier import keys
+from chattifier.errors import ClusterError
+
+ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+OWNER: Final = "keys"
+PUBLIC: Final = "public-keys"
+PUBLISHED: Final = {"signing-keys": "jwks.json", "service-keys": "service-jwks.json"}
+"""The file with the public halves of each Secret."""
+LIVE: Final = 2
+"""Keys that verify at once: tokens of the one before last have expired long before."""
+APART: Final = timedelta(hours=1)
+"""Between two rotations: a new key waits five minutes before it signs, and tokens of the old one live for 15."""
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """The namespace that this process runs in, as its ServiceAccount may see it."""
+
+    api: str
+    name: str
+    token: str = field(repr=False)
+    authority: Path
+
+    @classmethod
+    def ours(cls, environ: Mapping[str, str] = os.environ, account: Path = ACCOUNT) -> Namespace:
+        """Raises ClusterError outside of a cluster."""
+        host, port = environ.get("KUBERNETES_SERVICE_HOST"), environ.get("KUBERNETES_SERVICE_PORT", "443")
+        if host is None or not (account / "token").exists():
+            raise ClusterError("This runs in a pod with a ServiceAccount only: see k8s/keys/.")
+        address = f"[{host}]" if ":" in host else host
+        name, token = ((account / file).read_text().strip() for file in ("namespace", "token"))
+        return cls(f"https://{address}:{port}", name, token, account / "ca.crt")
+
+    def get(self, kind: str, name: str) -> Json | None:
+        """An object, if it is there. Raises ClusterError."""
+        return self._request("GET", f"{kind}/{name}", allowed=(404,))
+
+    def create(self, kind: str, body: Json) -> Json | None:
+        """Make an object; None if somebody else just has. Raises ClusterError."""
+        return self._request("POST", kind, body, allowed=(409,))
+
+    def replace(self, kind: str, body: Json) -> None:
+        """Put an object in the place of the one that was read. Raises ClusterError, also if that has changed since."""
+        self._request("PUT", f"{kind}/{body['metadata']['name']}", body)
+
+    def _request(self, method: str, path: str, body: Json | None = None, allowed: tuple[int, ...] = ()) -> Json | None:
+        address = f"/api/v1/namespaces/{self.name}/{path}"
+        try:
+            response = self._client.request(method, address, json=body)
+        except httpx.HTTPError as error:
+            raise ClusterError(
+                f"The Kubernetes API at {self.api} does not answer: {error or type(error).__name__}."
+            ) from error
+        if response.status_code in allowed:
+            return None
+        if not response.is_success:  # not the text: it may repeat what was sent
+            raise ClusterError(f"Kubernetes answered {response.status_code} to {method} {address}.")
+        found: Json = response.json()
+        return found
+
+    @cached_property
+    def _client(self) -> httpx.Client:
+        context = ssl.create_default_context(cafile=str(self.authority))
+        headers = {"Authorization": f"Bearer {self.token}"}
+        return httpx.Client(base_url=self.api, headers=headers, verify=context, timeout=30, trust_env=False)
+
+
+def ensure(namespace: Namespace) -> str:
+    """Make what is missing, and publish the public halves of all keys. Says what there is. Raises ClusterError."""
+    owner = _owner(namespace)
+    found = {name: _secret(namespace, name, owner) for name in PUBLISHED}
+    _publish(namespace, found, owner)
+    return ", ".join(f"{name}: {' '.join(sorted(pems))}" for name, pems in found.items())
+
+
+def rotate(namespace: Namespace, now: datetime) -> str:
+    """Add a key to `signing-keys` and publish it; it signs five minutes later. The key before the last one goes.
+
+    Raises ClusterError if the last one is younger than an hour.
+    """
+    secret = namespace.get("secrets", "signing-keys")
+    if secret is None:
+        raise ClusterError("There are no keys to rotate: make some with `chattifier keys ensure`.")
+    pems = _pems(secret)
+    new = keys.kid(now)
+    if max(pems, default="") > keys.kid(now - APART):
+        raise ClusterError(f"The last key is of {max(pems)}: rotate at most once in {APART}.")
+    kept = dict(sorted((pems | {new: keys.private_key()}).items())[-LIVE:])
+    namespace.replace("secrets", {**secret, "data": _encoded(kept)})
+    return ensure(namespace)
+
+
+def _owner(namespace: Namespace) -> Json:
+    account = namespace.get("serviceaccounts", OWNER)
+    if account is None:
+        raise ClusterError(f"There is no ServiceAccount {OWNER}: see k8s/keys/.")
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "name": OWNER, "uid": account["metadata"]["uid"]}
+
+
+def _secret(namespace: Namespace, name: str, owner: Json) -> dict[str, bytes]:
+    """The keys of a Secret, by kid; makes the first one."""
+    there = namespace.get("secrets", name)
+    if there is None:
+        data = _encoded({keys.kid(datetime.now(UTC)): keys.private_key()})
+        there = namespace.create("secrets", {"metadata": _metadata(name, owner), "type": "Opaque", "data": data})
+    if there is None:
+        raise ClusterError(f"Somebody else just made the Secret {name}. Run this again.")
+    return _pems(there)
+
+
+def _publish(namespace: Namespace, found: Mapping[str, Mapping[str, bytes]], owner: Json) -> None:
+    data = {PUBLISHED[name]: keys.jwks(pems) for name, pems in found.items()}
+    there = namespace.get("configmaps", PUBLIC)
+    if there is None:
+        namespace.create("configmaps", {"metadata": _metadata(PUBLIC, owner), "data": data})
+    elif there.get("data") != data:
+        namespace.replace("configmaps", {**there, "data": data})
+
+
+def _metadata(name: str, owner: Json) -> Json:
+    return {"name": name, "labels": {"app.kubernetes.io/part-of": "chattifier"}, "ownerReferences": [owner]}
+
+
+def _pems(secret: Json) -> dict[str, bytes]:
+    data: Mapping[str, str] = secret.get("data", {})
+    return {name.removesuffix(".pem"): base64.b64decode(text) for name, text in data.items() if name.endswith(".pem")}
+
+
+def _encoded(pems: Mapping[str, bytes]) -> dict[str, str]:
+    return {f"{kid}.pem": base64.b64encode(pem).decode() for kid, pem in pems.items()}

@@ -1,0 +1,8 @@
+"""An HTTP function that says hello."""
+
+import flask
+
+
+def hello(_request: flask.Request) -> str:
+    """Say it."""
+    return "hello"
