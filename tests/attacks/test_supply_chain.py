@@ -131,7 +131,9 @@ def test_an_image_is_made_of_what_is_named(noted: Noted, path: Path) -> None:
         if word == "FROM":
             assert re.fullmatch(r"[a-z0-9./-]+:\d+\.\d+[a-z0-9.-]*(@sha256:[0-9a-f]{64})?( AS [a-z]+)?", rest), line
         if word == "COPY" and "--from=" not in rest:
-            assert re.match(r"(pulsar-data|socket-gateway|pulsar-functions|functions|cli|locks|pyproject\.toml)\b", rest), line
+            assert re.match(
+                r"(pulsar-data|socket-gateway|pulsar-functions|functions|cli|locks|pyproject\.toml)\b", rest
+            ), line
             assert not re.search(r"keys/|\.pem|\.chattifier|\.git\b", rest), line
         assert word not in ("ADD", "ARG"), line
         assert not re.search(r"\b(curl|wget)\b", line), line
