@@ -1,4 +1,4 @@
-"""The demo: two people sign up through the one public port, meet in a room, and what they said is in Cassandra."""
+"""The demo: two people sign up through the edge, meet in a room from two gateways, and their words are in Cassandra."""
 
 from __future__ import annotations
 
@@ -109,8 +109,9 @@ class Row:
 async def run(stack: Report, say: Say) -> Sequence[Row]:
     """Play it. Returns the stored rows in order. Raises DemoFailed if anything is not as it should be."""
     async with AsyncExitStack() as sockets:
-        ada = await _arrive("ada", *stack.entrance, sockets)
-        grace = await _arrive("grace", *stack.entrance, sockets)
+        door, _ = stack.entrance
+        ada = await _arrive("ada", door, stack.gateways[0], sockets)
+        grace = await _arrive("grace", door, stack.gateways[-1], sockets)
         people = {"ada": ada, "grace": grace}
         for person in people.values():
             say(f"{person.name} signed up, and is connected to {person.socket}")

@@ -54,9 +54,11 @@ def test_every_part_runs_and_has_a_log(stack: Stack) -> None:
         assert Path(part.log).exists(), name
 
 
-def test_the_demo_shows_messages_through_the_edge_and_in_cassandra(command: Command) -> None:
+def test_the_demo_shows_messages_between_two_gateways_and_in_cassandra(command: Command, stack: Stack) -> None:
     done = command.run("demo")
     assert done.code == 0, done.err
+    for name, gateway in zip(("ada", "grace"), stack.gateways, strict=True):
+        assert f"{name} signed up, and is connected to {gateway}" in done.out
     assert "heard by both in the same order, and stored" in done.out
 
 

@@ -20,7 +20,7 @@ from chattifier.status import report
 @click.command()
 @data_option
 def demo(layout: Layout) -> None:
-    """Sign two people up, let them talk through the edge, and show what was stored."""
+    """Sign two people up, let them talk from two gateways, and show what was stored."""
     state = read(layout.run_file)
     if state is None or not (state.up and state.supervised):
         raise StackError("No stack is running: start one with `chattifier up`.")
