@@ -99,6 +99,10 @@ class GatewayLimits(Model):
         400, ge=1, le=100_000,
         description="How many commands at once: above that 111, above twice that 3013.",
     )  # fmt: skip
+    commands_pause: float = Field(
+        20.0, ge=0, le=3600,
+        description="Seconds: whoever was closed for that (3013) is not let in again for so long, and then without a burst.",
+    )  # fmt: skip
     user_connections: int = Field(
         50, ge=1, le=10_000,
         description="Connections of one user at one gateway; one more is closed with 3504. Those that are there stay.",

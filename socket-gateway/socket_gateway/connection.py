@@ -136,6 +136,7 @@ class Connection:
         if waiting <= 2 * limits.commands_burst:
             self.refuse(incoming.id, RpcError.of(ErrorCode.TOO_MANY_REQUESTS))
         else:  # it does not listen
+            pace.fill(time.monotonic(), limits.commands_burst + limits.commands * limits.commands_pause)
             self.close(Disconnect.TOO_MANY_REQUESTS)
         return False
 
@@ -305,7 +306,8 @@ class Connection:
             give_up()
         if self._pace is not None:
             limits = self.gateway.limits
-            self.gateway.paces.remember(self._pace, 2 * limits.commands_burst / limits.commands)
+            longest = 2 * limits.commands_burst / limits.commands + limits.commands_pause
+            self.gateway.paces.remember(self._pace, longest)
             self._pace = None
         if self.user:
             rooms, self.rooms = self.rooms, {}

@@ -26,6 +26,11 @@ class Pace:
         self._at = now
         return self._level
 
+    def fill(self, now: float, drops: float) -> None:
+        """At least so many drops: it takes that much longer until they have run out."""
+        self._level = max(self._level, drops)
+        self._at = now
+
     def level(self, now: float, rate: float) -> float:
         """How many drops there are now."""
         return max(0.0, self._level - (now - self._at) * rate)

@@ -6,11 +6,13 @@ Told on standard input: first a line of JSON, then `go` and `stop`, and `end`. A
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import struct
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -107,9 +109,17 @@ class Flood:
             await asyncio.sleep(TURN)
 
 
+def _stand_back() -> None:
+    """Take from whom it attacks what is sent, and as little as can be of their processor: attackers have their own."""
+    os.setsid()  # where the kernel shares the processor out by sessions, `nice` counts only within one
+    os.nice(19)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/autogroup").write_text("19")
+
+
 async def main() -> None:
     """As the module says."""
-    os.nice(19)  # of whom it attacks it takes what it sends, and as little as can be of their processor
+    _stand_back()
     loop = asyncio.get_running_loop()
     flood = Flood(**json.loads(await loop.run_in_executor(None, sys.stdin.readline)))
     running = asyncio.create_task(flood.run())

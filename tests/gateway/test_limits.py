@@ -101,6 +101,33 @@ async def test_more_connections_make_nobody_faster(stack: Any, jwks: Path, peopl
         assert (await calm.ask(ping={}))["ping"] == {}
 
 
+async def test_who_was_closed_for_asking_is_let_in_after_the_pause_and_without_a_burst(
+    stack: Any, jwks: Path, people: People
+) -> None:
+    """3013 until `commands_pause` is over; from then on as fast as anybody in the long run, and no faster."""
+    limits = Limits(commands=20.0, commands_burst=40, commands_pause=2.0, drain=0.1)
+
+    async def let_in(url: str) -> bool:
+        async with Wire.open(url) as wire:
+            (answer,) = await wire.send({"connect": {"token": people[0].token}})
+            await asyncio.wait([answer])
+            if answer.cancelled():
+                assert await wire.closed() == 3013
+            return not answer.cancelled()
+
+    async with running(stack, jwks, limits) as gateway:
+        async with session(gateway.url, people[0].token) as (wire, _):
+            await wire.send(*[{"ping": {}}] * 120)
+            assert await wire.closed() == 3013
+        closed = time.monotonic()
+        while not await let_in(gateway.url):
+            await asyncio.sleep(0.1)
+        assert time.monotonic() - closed >= 1.9
+        async with session(gateway.url, people[0].token) as (wire, _):
+            answers = await asyncio.gather(*await wire.send(*[{"ping": {}}] * 35))
+            assert 111 in [answer["error"]["code"] for answer in answers if "error" in answer]
+
+
 async def test_one_user_has_so_many_connections(stack: Any, jwks: Path, people: People) -> None:
     """One more is closed with 3504 and stays away; when one goes there is room again. Others are not counted."""
     async with (
