@@ -21,6 +21,7 @@ INPUTS = {"chat-router": topics.COMMANDS, "message-store": topics.EVENTS, "archi
 """What each function reads; its subscription has the function's name."""
 CARELESS = "careless"
 """Name of the function that stands in for one, and acks too early."""
+BOOKIE_LOST = b"Lock on resource /ledgers/available/"
 BACK_WITHIN = 90.0
 PULSAR_BACK_WITHIN = 180.0
 Json = dict[str, Any]
@@ -54,7 +55,7 @@ class Functions:
         await until(f"{function}-{number} is started again", started_again, BACK_WITHIN)
 
     async def until_pulsar_is_back(self) -> None:
-        """Wait until Pulsar answers again after its death, and all instances consume."""
+        """Wait until Pulsar answers again after its death, all instances consume, and it is not busy with itself."""
 
         async def is_back() -> bool:
             with suppress(httpx.HTTPError, ValueError):  # no process, no answer, or not yet the right one
@@ -62,6 +63,8 @@ class Functions:
             return False
 
         await until("Pulsar and all functions are back", is_back, PULSAR_BACK_WITHIN, every=0.5)
+        log = (self._stack.data / "logs" / "pulsar.log").read_bytes()
+        assert log.count(BOOKIE_LOST) == 0, "the bookie registers again and again: see cli/chattifier/parts/standalone.sh"
 
     async def until_all_consume(self, function: str, count: int = 2) -> None:
         """Wait until so many instances have subscribed to every partition of the input."""

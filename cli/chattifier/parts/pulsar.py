@@ -48,7 +48,7 @@ def pulsar(layout: Layout, ports: Ports, cache: Cache) -> Part:
     _make_home(home, cache.unpack_pulsar(), ports, layout.logs)
     return Part(
         name="pulsar",
-        argv=(str(home / "bin" / "pulsar"), "standalone", *_options(ports)),
+        argv=("/bin/sh", str(Path(__file__).with_name("standalone.sh")), *_options(ports)),
         env=_environment(home, layout),
         cwd=home,
         log=layout.log("pulsar"),
