@@ -101,7 +101,7 @@ class GatewayLimits(Model):
     )  # fmt: skip
     commands_pause: float = Field(
         20.0, ge=0, le=3600,
-        description="Seconds: whoever was closed for that (3013) is not let in again for so long, and then without a burst.",
+        description="Seconds: who was closed for that (3013) is not let in for so long, and then without a burst.",
     )  # fmt: skip
     user_connections: int = Field(
         50, ge=1, le=10_000,

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from socket_gateway.settings import Limits
+from tests.clients.waiting import until
 
 from .client import Wire, session
 from .people import Person, Signer, key, make_room, say
@@ -120,8 +121,7 @@ async def test_who_was_closed_for_asking_is_let_in_after_the_pause_and_without_a
             await wire.send(*[{"ping": {}}] * 120)
             assert await wire.closed() == 3013
         closed = time.monotonic()
-        while not await let_in(gateway.url):
-            await asyncio.sleep(0.1)
+        await until("let in again", lambda: let_in(gateway.url), 30)
         assert time.monotonic() - closed >= 1.9
         async with session(gateway.url, people[0].token) as (wire, _):
             answers = await asyncio.gather(*await wire.send(*[{"ping": {}}] * 35))
