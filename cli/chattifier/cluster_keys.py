@@ -50,7 +50,7 @@ class Namespace:
         """Raises ClusterError outside of a cluster."""
         host, port = environ.get("KUBERNETES_SERVICE_HOST"), environ.get("KUBERNETES_SERVICE_PORT", "443")
         if host is None or not (account / "token").exists():
-            raise ClusterError("This runs in a pod with a ServiceAccount only: see k8s/keys/.")
+            raise ClusterError("This runs in a pod with a ServiceAccount only: see k8s/set-up/keys.yaml.")
         address = f"[{host}]" if ":" in host else host
         name, token = ((account / file).read_text().strip() for file in ("namespace", "token"))
         return cls(f"https://{address}:{port}", name, token, account / "ca.crt")
@@ -117,7 +117,7 @@ def rotate(namespace: Namespace, now: datetime) -> str:
 def _owner(namespace: Namespace) -> Json:
     account = namespace.get("serviceaccounts", OWNER)
     if account is None:
-        raise ClusterError(f"There is no ServiceAccount {OWNER}: see k8s/keys/.")
+        raise ClusterError(f"There is no ServiceAccount {OWNER}: see k8s/set-up/keys.yaml.")
     return {"apiVersion": "v1", "kind": "ServiceAccount", "name": OWNER, "uid": account["metadata"]["uid"]}
 
 

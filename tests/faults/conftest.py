@@ -92,8 +92,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """Print the table, and write it where CHATTIFIER_FAULT_PAGE says."""
     runs = config.stash.get(RUNS, [])
     if runs and (path := os.environ.get("CHATTIFIER_FAULT_PAGE")):
-        Path(path).write_text(page(runs))
+        written = Path(path)
+        written.write_text(page(runs, written.read_text() if written.exists() else ""))
     if runs:
         terminalreporter.section("fault runs")
-        for line in table(runs):
+        for line in table([run.cells for run in runs]):
             terminalreporter.write_line(line)

@@ -113,6 +113,8 @@ class Verdict:
 
     def percentile(self, part: float) -> float:
         """The delay that this part of all deliveries (0 to 1) did not exceed."""
+        if not self.deliveries:
+            return 0.0
         return self.deliveries[min(int(len(self.deliveries) * part), len(self.deliveries) - 1)].delay
 
     @property
