@@ -10,7 +10,7 @@ import hashlib
 import json
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from chattifier.package import Sources
 from chattifier.pulsar_admin import PulsarAdmin
 from chattifier.topics import Admin
 from pulsar_data.topics import FUNCTIONS
+from pulsar_data.traces import exporter
 
 API = "/admin/v3/functions/chat/core"
 RUNS_WITHIN = 120.0
@@ -40,6 +41,19 @@ class UserConfig(BaseModel):
     cassandra: str
     keyspace: str
     redis_url: str
+
+
+def traces(environ: Mapping[str, str]) -> dict[str, JsonValue]:
+    """The setting `traces`, where OpenTelemetry's variables name an exporter; the services' names are the functions'.
+
+    Raises DeployError.
+    """
+    try:
+        variables = exporter(environ)
+    except ValueError as error:
+        raise DeployError(f"{error}.") from error
+    kept: dict[str, JsonValue] = {name: value for name, value in variables.items() if name != "OTEL_SERVICE_NAME"}
+    return {"traces": kept} if kept else {}
 
 
 class _Instance(BaseModel):

@@ -118,6 +118,7 @@ class Stack:
             cassandra=environment["CHATTIFIER_CASSANDRA"],
             keyspace=KEYSPACE,
             redis_url=environment["CHATTIFIER_REDIS_URL"],
+            **functions.traces(processes.environment()),
         )
         return Deployment(tool, self._admin, Sources.installed(), config, self.parallelism)
 

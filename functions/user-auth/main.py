@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pulsar_data.addresses import client_address
 from user_auth import app, logs, metrics
 from user_auth.errors import Code, Refused
-from user_auth.http import MAX_BODY, Answer, Request
+from user_auth.http import MAX_BODY, Answer, Request, Router
 from user_auth.settings import Settings
 from user_auth.stream import Stream
 
@@ -29,7 +29,11 @@ METRICS = "/metrics"
 
 logs.configure()
 settings = Settings.read(os.environ)
-router = app.router(settings)
+router: Router | RecordedRouter = app.router(settings)
+if settings.traces:
+    from user_auth.recording import RecordedRouter
+
+    router = RecordedRouter(router, settings.traces)
 started = metrics.age()
 """How long the cold start took."""
 

@@ -61,6 +61,7 @@ from pulsar_data.queries import (
     ReadPresence,
     SearchMessages,
 )
+from pulsar_data.traces import Span
 
 STATEMENTS = (
     *copies.STATEMENTS, *readings.STATEMENTS, *stored_messages.STATEMENTS, *room_log.STATEMENTS, *members.STATEMENTS,
@@ -112,22 +113,26 @@ class Archive:
         except ValueError as error:
             await self._graves.bury(incoming, dead_letters.invalid(error))
         else:
-            await self._deliver(query)
+            incoming.span.set("chattifier.query", query.type)
+            await self._deliver(query, incoming.span)
             self._inbox.finish(incoming)
         finally:
             self._places.release()
 
-    async def _deliver(self, query: Query) -> None:
+    async def _deliver(self, query: Query, span: Span) -> None:
         left = query.deadline / 1000 - time.time()
         if left <= 0:
             metrics.QUERIES.labels(query.type, "expired").inc()
             logs.info("query_expired", query=query.type)
+            span.note("expired")
             return
         with metrics.timed(metrics.QUERY.labels(query.type)):
             answer = await self._answer(query, left)
         error = answer.error if isinstance(answer, Reply) else None
+        if error is not None:
+            span.set("error.type", error.message)
         metrics.QUERIES.labels(query.type, metrics.OK if error is None else error.message).inc()
-        for receipts in await self._outbox.send({query.gateway: [answer.to_json()]}):
+        for receipts in await self._outbox.send({query.gateway: [(answer.to_json(), "")]}):
             await receipts.all()
 
     async def _answer(self, query: Query, left: float) -> Item:

@@ -28,7 +28,9 @@ import pulsar
 from chat_functions import logs, metrics
 from chat_functions.config_reader import ConfigReader
 from chat_functions.settings import Settings
+from chat_functions.traces import Traces
 from pulsar_data.config import Live
+from pulsar_data.traces import NOT_TRACED, Span
 
 
 @dataclass(slots=True, eq=False)
@@ -37,6 +39,8 @@ class Incoming:
 
     message: pulsar.Message
     attempts: int = 0
+    span: Span = NOT_TRACED
+    """Of all that is done about it. Ends with its ack."""
 
     @property
     def payload(self) -> bytes:
@@ -62,8 +66,9 @@ class Handler(Protocol):
 class Inbox:
     """The bounded queue between Pulsar's thread and the loop, and the way back: acks."""
 
-    def __init__(self, batch: int, in_flight: int) -> None:
+    def __init__(self, batch: int, in_flight: int, traces: Traces) -> None:
         self._context: pulsar.Context | None = None
+        self._traces = traces
         self._batch = batch
         self._places = threading.Semaphore(in_flight)
         self._arrived: deque[Incoming] = deque()
@@ -76,7 +81,7 @@ class Inbox:
         """Pulsar's thread, with its one context, which has the message. Blocks while too much is in flight."""
         self._places.acquire()
         self._context = context
-        incoming = Incoming(context.message)
+        incoming = Incoming(context.message, span=self._traces.message(context.message))
         self._held[incoming] = None
         self._arrived.append(incoming)
         self.wake()
@@ -125,6 +130,7 @@ class Inbox:
             logs.warning("ack_failed", source=incoming.source, error=type(error).__name__)
         else:
             metrics.ACKS.inc()
+        incoming.span.end()
         self._held.pop(incoming, None)
         self._places.release()
 
@@ -189,8 +195,8 @@ Build = Callable[[pulsar.Client, Inbox, asyncio.TaskGroup, Live[Settings]], Hand
 class Loop:
     """The second thread: an asyncio loop that feeds a handler. If it ever dies, the process dies, and is restarted."""
 
-    def __init__(self, build: Build, client: pulsar.Client, settings: Settings) -> None:
-        self._inbox = Inbox(settings.batch, settings.in_flight)
+    def __init__(self, build: Build, client: pulsar.Client, settings: Settings, traces: Traces) -> None:
+        self._inbox = Inbox(settings.batch, settings.in_flight, traces)
         self._build = build
         self._client = client
         self._live = Live(settings)

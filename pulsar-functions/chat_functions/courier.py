@@ -14,12 +14,16 @@ from chat_functions.outbox import Items, Outbox, notice_json, publication_json
 from chat_functions.producers import Receipts
 from chat_functions.redis_link import RedisLink, RedisUnavailable
 from chat_functions.work import NOBODY, Work
+from pulsar_data import topics
 from pulsar_data.commands import CreateRoom, MarkRead, SendMessage
 from pulsar_data.deliveries import Item, Reply, UserNews
 from pulsar_data.errors import ErrorCode, RpcError
 from pulsar_data.events import MessageRead
 from pulsar_data.results import Changed, Sent
+from pulsar_data.traces import Span
 
+GATEWAYS = topics.gateway("{id}")
+"""What spans say of all the gateways' topics."""
 Visible = tuple[Work, tuple[str, ...]]
 """A committed work, and the live gateways that hold members of its room."""
 
@@ -37,15 +41,17 @@ class Courier:
     async def deliver(self, works: Sequence[Visible]) -> None:
         """In order per room. Returns when all is handed over; each work is acked when its deliveries are durable."""
         items: Items = {}
+        sendings: list[Span] = []
         await self._tell_readers([work for work, _ in works if work.mark is not None], items)
         for work, gateways in works:
             if work.is_told:
-                self._publications(work, gateways, items)
+                sendings.append(sending := work.incoming.span.sending(GATEWAYS))
+                self._publications(work, gateways, items, sending.traceparent)
                 await self._passages(work, items)
             if work.sender is not None:
-                items.setdefault(work.sender.gateway, []).append((await self._reply(work)).to_json())
+                items.setdefault(work.sender.gateway, []).append(((await self._reply(work)).to_json(), ""))
         _count([work for work, _ in works])
-        self._finish_later(await self.outbox.send(items), [work for work, _ in works])
+        self._finish_later(await self.outbox.send(items), [work for work, _ in works], sendings)
 
     async def refuse(self, work: Work, code: ErrorCode) -> None:
         """Reply with an error, and ack."""
@@ -69,15 +75,18 @@ class Courier:
         await self._answer(work, Reply(request=(work.sender or NOBODY).request, result={}))
 
     async def _answer(self, work: Work, reply: Reply) -> None:
-        receipts = await self.outbox.send({work.sender.gateway: [reply.to_json()]}) if work.sender is not None else []
+        if reply.error is not None:
+            work.incoming.span.set("error.type", reply.error.message)
+        item = (reply.to_json(), "")
+        receipts = await self.outbox.send({work.sender.gateway: [item]}) if work.sender is not None else []
         self._finish_later(receipts, [work])
 
     @staticmethod
-    def _publications(work: Work, gateways: tuple[str, ...], items: Items) -> None:
+    def _publications(work: Work, gateways: tuple[str, ...], items: Items, traceparent: str) -> None:
         encode = publication_json if work.mark is None else notice_json
         publication = encode(work.encoded, work.sender.client if work.sender else None)
         for gateway in gateways:
-            items.setdefault(gateway, []).append(publication)
+            items.setdefault(gateway, []).append((publication, traceparent))
 
     async def _tell_readers(self, works: Sequence[Work], items: Items) -> None:
         """Who has read something learns it on all its devices, whatever the room's size."""
@@ -90,7 +99,7 @@ class Courier:
             client = work.sender.client if work.sender else None
             item = UserNews(user=read.actor, news=read, client=client).to_json()
             for gateway in gateways:
-                items.setdefault(gateway, []).append(item)
+                items.setdefault(gateway, []).append((item, ""))
 
     async def _passages(self, work: Work, items: Items) -> None:
         """Who has entered or left learns it, behind the event that did it."""
@@ -104,7 +113,7 @@ class Courier:
             left = entrance.Left(work.room, gone, happened.epoch, happened.offset)
             told = await retrying(lambda: entrance.let_out(self.redis, left), (RedisUnavailable,))
         for gateway, news in told.items():
-            items.setdefault(gateway, []).extend(item.to_json() for item in news)
+            items.setdefault(gateway, []).extend((item.to_json(), "") for item in news)
 
     async def _reply(self, work: Work) -> Reply:
         request = (work.sender or NOBODY).request
@@ -125,13 +134,15 @@ class Courier:
             return Reply(request=request, error=RpcError.of(ErrorCode.NOT_A_MEMBER))
         return Reply(request=request, result=view.summary.to_dict())
 
-    def _finish_later(self, receipts: Sequence[Receipts], works: Sequence[Work]) -> None:
-        self.tasks.create_task(self._finish(receipts, works))
+    def _finish_later(self, receipts: Sequence[Receipts], works: Sequence[Work], sendings: Sequence[Span] = ()) -> None:
+        self.tasks.create_task(self._finish(receipts, works, sendings))
 
-    async def _finish(self, receipts: Sequence[Receipts], works: Sequence[Work]) -> None:
+    async def _finish(self, receipts: Sequence[Receipts], works: Sequence[Work], sendings: Sequence[Span]) -> None:
         for receipt in receipts:
             if not all(await receipt.all()):
                 logs.warning("not_delivered")  # its gateway is gone, or will resume its clients
+        for sending in sendings:
+            sending.end()
         self.crash.pass_by("delivered")
         for work in works:
             self.inbox.finish(work.incoming)

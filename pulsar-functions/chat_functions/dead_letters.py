@@ -32,6 +32,8 @@ class DeadLetters:
             "first-time": str(message.publish_timestamp()),
             "last-time": now,
         }
+        incoming.span.note("dead letter")
+        properties |= incoming.span.properties or {}
         letter = Outgoing(message.partition_key(), incoming.payload, properties)
         while not (await self._producer.publish([letter]))[0]:
             logs.warning("dead_letter_waits", source=incoming.source)

@@ -57,30 +57,35 @@ class Instance:
             return
         details = python_instance.instance_config.function_details
         config = json.loads(details.userConfig) if details.userConfig else {}
-        loop = self._start(details.className.rpartition(".")[2], python_instance.pulsar_client, config)
+        number = str(python_instance.instance_config.instance_id)
+        function = details.className.rpartition(".")[2]
+        loop = self._start(function, python_instance.pulsar_client, config, details.name, number)
         if not loop.ready(READY_WITHIN):
             logs.warning("not_ready", seconds=READY_WITHIN)  # subscribing all the same
-        metrics.show(loop.look, details.name, str(python_instance.instance_config.instance_id))
+        metrics.show(loop.look, details.name, number)
         Nudge(python_instance.consumers, len(details.source.inputSpecs), loop.held).start()
 
     def submit(self, function: str, context: pulsar.Context) -> None:
         """A message, by its context. Blocks while too much is in flight."""
         loop = self._loop
         if loop is None:
-            loop = self._start(function, context.get_pulsar_client(), context.get_user_config_map())
-            metrics.show(loop.look, context.get_function_name(), context.get_instance_id())
+            name, number = context.get_function_name(), context.get_instance_id()
+            loop = self._start(function, context.get_pulsar_client(), context.get_user_config_map(), name, number)
+            metrics.show(loop.look, name, number)
         loop.submit(context)
 
-    def _start(self, function: str, client: pulsar.Client, config: dict[str, Any]) -> Loop:
+    def _start(self, function: str, client: pulsar.Client, config: dict[str, Any], name: str, number: str) -> Loop:
         logs.configure()
         importing = threading.Thread(target=_import_modestly, args=(HANDLERS[function],), name="imports")
         importing.start()
         importing.join()
         from chat_functions.batching import Loop  # not before: these are what is slow
         from chat_functions.settings import Settings
+        from chat_functions.traces import traces
 
         handler = getattr(importlib.import_module(HANDLERS[function]), function)
-        self._loop = Loop(handler, client, Settings.from_user_config(config))
+        settings = Settings.from_user_config(config)
+        self._loop = Loop(handler, client, settings, traces(function, settings.traces, name, number))
         self._loop.start()
         return self._loop
 

@@ -14,9 +14,12 @@ from chat_functions.producers import Outgoing, Receipts, TopicProducer
 from chat_functions.redis_link import RedisLink, RedisUnavailable, call
 from chat_functions.settings import Settings
 from pulsar_data import redis_keys, topics
+from pulsar_data.traces import ITEM
 
-Items = dict[str, list[bytes]]
-"""Per gateway id the JSON of delivery items, in order."""
+Item = tuple[bytes, str]
+"""The JSON of a delivery item, and the `traceparent` of what it tells of, or ""."""
+Items = dict[str, list[Item]]
+"""Per gateway id, in order."""
 MESSAGE_BYTES = 1024 * 1024
 """A delivery is split beyond this; a Pulsar message holds 5 MiB at most."""
 GATEWAYS = 256
@@ -71,20 +74,23 @@ def notice_json(event: bytes, client: str | None) -> bytes:
     return b'{"type":"room_notice","event":' + event + caused + b"}"
 
 
-def _pack(gateway: str, items: Iterable[bytes]) -> list[Outgoing]:
+def _pack(gateway: str, items: Iterable[Item]) -> list[Outgoing]:
     messages: list[Outgoing] = []
     parts: list[bytes] = []
+    traced: dict[str, str] = {}
     size = 0
-    for part in items:
+    for part, traceparent in items:
         if parts and size + len(part) > MESSAGE_BYTES:
-            messages.append(_join(gateway, parts))
-            parts, size = [], 0
+            messages.append(_join(gateway, parts, traced))
+            parts, traced, size = [], {}, 0
+        if traceparent:
+            traced[f"{ITEM}{len(parts)}"] = traceparent
         parts.append(part)
         size += len(part)
     if parts:
-        messages.append(_join(gateway, parts))
+        messages.append(_join(gateway, parts, traced))
     return messages
 
 
-def _join(gateway: str, parts: list[bytes]) -> Outgoing:
-    return Outgoing(gateway, b'{"items":[' + b",".join(parts) + b"]}")
+def _join(gateway: str, parts: list[bytes], traced: dict[str, str]) -> Outgoing:
+    return Outgoing(gateway, b'{"items":[' + b",".join(parts) + b"]}", traced or None)

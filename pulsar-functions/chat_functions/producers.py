@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pulsar
 from pulsar.schema import BytesSchema, Schema
@@ -23,7 +23,7 @@ class Outgoing:
 
     key: str
     payload: bytes
-    properties: dict[str, str] = field(default_factory=dict)
+    properties: dict[str, str] | None = None
 
 
 Receipts = Gathering[bool]
@@ -120,7 +120,7 @@ def _send(producer: pulsar.Producer, message: Outgoing, receipts: Receipts, inde
         receipts.answer(index, result == pulsar.Result.Ok)
 
     try:
-        producer.send_async(message.payload, answered, partition_key=message.key, properties=message.properties or None)
+        producer.send_async(message.payload, answered, partition_key=message.key, properties=message.properties)
     except pulsar.PulsarException as error:
         logs.warning("not_sent", topic=producer.topic(), error=type(error).__name__)
         receipts.answer(index, False)

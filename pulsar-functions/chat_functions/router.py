@@ -110,6 +110,7 @@ class ChatRouter:
         try:
             work = Work(incoming, COMMAND.validate_json(incoming.payload))
             _check_keyed(work)
+            incoming.span.set("chattifier.command", work.command.type)
         except ValueError as error:
             self._tasks.create_task(self._graves.bury(incoming, dead_letters.invalid(error)))
             return None
@@ -175,6 +176,7 @@ class ChatRouter:
             match outcome:
                 case Numbers():
                     work.numbers = outcome
+                    work.incoming.span.note("numbered")
                     numbered.append(work)
                 case Mark():
                     work.mark = outcome
@@ -255,11 +257,14 @@ class ChatRouter:
         for work in works:
             work.event = stages.event(work, now)
             work.encoded = work.event.to_json()
-        fresh = [work for work in works if not work.is_visible]
+        fresh = [(work, work.incoming.span.sending(topics.EVENTS)) for work in works if not work.is_visible]
         with metrics.timed(_PUBLISH):
-            receipts = await self._events.publish([Outgoing(work.room, work.encoded) for work in fresh])
+            receipts = await self._events.publish(
+                [Outgoing(work.room, work.encoded, sending.properties) for work, sending in fresh]
+            )
         failed: dict[RoomId, list[Work]] = {}
-        for work, ok in zip(fresh, receipts, strict=True):
+        for (work, sending), ok in zip(fresh, receipts, strict=True):
+            sending.end("" if ok else ErrorCode.INTERNAL.message)
             if not ok or work.room in failed:
                 failed.setdefault(work.room, []).append(work)
         return self._put_back(works, failed)
@@ -288,6 +293,7 @@ class ChatRouter:
         failed: dict[RoomId, list[Work]] = {}
         for work, gateways in zip(told, map(read_commit, answers), strict=True):
             if not isinstance(gateways, str):
+                work.incoming.span.note("committed")
                 interested[id(work)] = tuple(gateway for gateway in gateways if gateway in live)
             elif not work.is_visible:  # else it was visible in an earlier epoch
                 failed.setdefault(work.room, []).append(work)

@@ -36,6 +36,8 @@ class Settings(Limits, Recovery, Storing):
     """Messages taken and not yet acked; at that `process` blocks, which is the backpressure."""
     attempts: int = 5
     """Failures of one message for reasons that are its own before it is a dead letter."""
+    traces: dict[str, str] = Field(default_factory=dict, repr=False)
+    """OpenTelemetry's variables, where they name an exporter of traces: `chattifier deploy` gives those of its own."""
     crash_at: dict[str, float] = Field(default_factory=dict)
     """For tests only: point -> probability of killing the process there; see `CrashPoints.pass_by` in the handlers."""
 

@@ -120,7 +120,9 @@ class MessageStore:
 
     def _parse(self, incoming: Incoming) -> Work | None:
         try:
-            return Work(incoming, LOG_ENTRY.validate_json(incoming.payload))
+            work = Work(incoming, LOG_ENTRY.validate_json(incoming.payload))
+            incoming.span.set("chattifier.event", work.entry.type)
+            return work
         except ValueError as error:
             self._tasks.create_task(self._graves.bury(incoming, dead_letters.invalid(error)))
             return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,8 +17,10 @@ import structlog
 
 from pulsar_data import topics
 from pulsar_data.commands import Command
+from pulsar_data.errors import ErrorCode
 from pulsar_data.queries import Query
 from pulsar_data.signals import Signal, Typing
+from pulsar_data.traces import NOT_TRACED, Span
 from socket_gateway.inbox import Inbox
 from socket_gateway.settings import Settings
 
@@ -32,6 +34,8 @@ RETRY: Final = 1.0
 SIGNAL_TIMEOUT: Final = 1.0
 """Seconds after which a signal is worth nothing."""
 OnData = Callable[[bytes], None]
+OnDelivery = Callable[[bytes, Callable[[], Mapping[str, str]]], None]
+"""With what gives the message's properties, to who asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class Broker:
     """`on_delivery`, `on_session` and `on_signal` get payloads in the loop's thread, in the order of their topics."""
 
     def __init__(
-        self, settings: Settings, gateway_id: str, on_delivery: OnData, on_session: OnData, on_signal: OnData
+        self, settings: Settings, gateway_id: str, on_delivery: OnDelivery, on_session: OnData, on_signal: OnData
     ) -> None:
         self._settings = settings
         self._id = gateway_id
@@ -104,9 +108,11 @@ class Broker:
 
     def _attach(self, client: pulsar.Client, loop: asyncio.AbstractEventLoop) -> _Links:
         limits = self._settings.limits
-        sessions = Inbox(loop, self._on_session, lambda message: None)
-        deliveries = Inbox(loop, self._on_delivery, self._acknowledge)
-        signals = Inbox(loop, self._on_signal, lambda message: None)
+        sessions = Inbox(loop, lambda message: self._on_session(message.data()), lambda message: None)
+        deliveries = Inbox(
+            loop, lambda message: self._on_delivery(message.data(), message.properties), self._acknowledge
+        )
+        signals = Inbox(loop, lambda message: self._on_signal(message.data()), lambda message: None)
         return _Links(
             client=client,
             commands=_producer(client, topics.COMMANDS, limits.command),
@@ -140,13 +146,15 @@ class Broker:
             raise pulsar.AlreadyClosed("not connected")
         return self._links.client.create_reader(topics.CONFIG, pulsar.MessageId.earliest, is_read_compacted=True)
 
-    def command(self, command: Command, failed: Callable[[], None]) -> None:
+    def command(self, command: Command, failed: Callable[[], None], span: Span) -> None:
         """Publish at once, in the order of the calls. `failed` runs in the loop if the broker did not take it."""
-        self._send(lambda links: links.commands, command.to_json(), command.room, failed)
+        sending = span.sending(topics.COMMANDS)
+        self._send(lambda links: links.commands, command.to_json(), command.room, failed, sending)
 
-    def query(self, query: Query, failed: Callable[[], None]) -> None:
+    def query(self, query: Query, failed: Callable[[], None], span: Span) -> None:
         """As `command`."""
-        self._send(lambda links: links.queries, query.to_json(), query.user, failed)
+        sending = span.sending(topics.QUERIES)
+        self._send(lambda links: links.queries, query.to_json(), query.user, failed, sending)
 
     def signal(self, signal: Signal) -> None:
         """Publish at once, as far as the broker takes it: nobody learns if it does not."""
@@ -154,18 +162,27 @@ class Broker:
         self._send(lambda links: links.signals, signal.to_json(), key, _nobody)
 
     def _send(
-        self, choose: Callable[[_Links], pulsar.Producer], payload: bytes, key: str, failed: Callable[[], None]
+        self,
+        choose: Callable[[_Links], pulsar.Producer],
+        payload: bytes,
+        key: str,
+        failed: Callable[[], None],
+        sending: Span = NOT_TRACED,
     ) -> None:
         loop = asyncio.get_running_loop()
         if self._links is None:
+            sending.end(ErrorCode.INTERNAL.message)
             loop.call_soon(failed)
             return
 
         def receipt(result: pulsar.Result, _message_id: object) -> None:
-            if result != pulsar.Result.Ok:
+            if result == pulsar.Result.Ok:
+                sending.end()
+            else:
+                sending.end(ErrorCode.INTERNAL.message)
                 loop.call_soon_threadsafe(failed)
 
-        choose(self._links).send_async(payload, receipt, partition_key=key)
+        choose(self._links).send_async(payload, receipt, sending.properties, partition_key=key)
 
     async def close(self) -> None:
         """Flush, give the topic back, leave. Without Pulsar it waits as long as the library's own timeouts."""

@@ -10,7 +10,7 @@ from pydantic_core import to_json
 from pulsar_data.deliveries import Reply
 from pulsar_data.errors import ChatError, Disconnect, ErrorCode, RpcError
 from pulsar_data.rpc import Caller, build
-from socket_gateway import channels, refreshing, subscribing, typing
+from socket_gateway import channels, refreshing, subscribing, traces, typing
 from socket_gateway.protocol import (
     Command,
     ConnectRequest,
@@ -65,12 +65,14 @@ def _rpc(connection: Connection, number: int, request: RpcRequest) -> None:
     gateway = connection.gateway
     asked = gateway.requests.number()
     caller = Caller(connection.user, gateway.id, connection.client, asked, gateway.deadline())
+    data, traceparent = traces.taken_from(request.data)
     try:
-        message = build(request.method, request.data, caller, gateway.now())
+        message = build(request.method, data, caller, gateway.now())
     except ChatError as error:
         _refuse(connection, number, request.method, error.reply())
         return
-    connection.ask(message, asked, partial(_answered, connection, number, request.method))
+    span = gateway.traces.call(request.method, message, traceparent)
+    connection.ask(message, asked, partial(_answered, connection, number, request.method), span)
 
 
 def _answered(connection: Connection, number: int, method: str, answer: Answer) -> None:

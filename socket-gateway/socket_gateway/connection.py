@@ -13,18 +13,21 @@ from pulsar_data.deliveries import OpenedRoom, Reply, RoomEntered, RoomLeft
 from pulsar_data.errors import Disconnect, ErrorCode, RpcError
 from pulsar_data.model import RoomId, UserId
 from pulsar_data.queries import Query
+from pulsar_data.traces import NOT_TRACED, Span
 from socket_gateway import commands, protocol, pushes
 from socket_gateway.metrics import CLIENT, OK, outcome
 from socket_gateway.opening import Opening
 from socket_gateway.pace import Pace
 from socket_gateway.protocol import BadFrameError, Command, ConnectRequest, Pong, Refused
-from socket_gateway.requests import Answer, OnAnswer
+from socket_gateway.requests import Answer, OnAnswer, trouble
 from socket_gateway.tokens import Identity
 from socket_gateway.wire import Writer, text_frame
 
 if TYPE_CHECKING:
     from socket_gateway.gateway import Gateway
 
+GONE = "client_gone"
+"""What became of a call whose client did not wait for the answer."""
 BREATH = 64
 """Commands of one frame handled before others get a turn."""
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -80,8 +83,8 @@ class Connection:
         """When it last said that its user types, by room."""
         self.subscribing: dict[RoomId, Callable[[], None]] = {}
         """Rooms on their way in, and how to give that up."""
-        self.asked: set[int] = set()
-        """Numbers of the requests that are not answered yet."""
+        self.asked: dict[int, Span] = {}
+        """Numbers of the requests that are not answered yet, and their spans."""
         self._writer = writer
         self._opening: Opening | None = None
         self._timer = gateway.later(gateway.limits.connect, self.close, Disconnect.STALE)
@@ -300,8 +303,9 @@ class Connection:
             self._opening.abandon()
         if self._expiry is not None:
             self._expiry.cancel()
-        for number in self.asked:
+        for number, span in self.asked.items():
             self.gateway.requests.drop(number)
+            span.end(GONE)
         for give_up in list(self.subscribing.values()):
             give_up()
         if self._pace is not None:
@@ -334,23 +338,25 @@ class Connection:
         """Whether it has as many unanswered requests as it may."""
         return len(self.asked) >= self.gateway.limits.inflight
 
-    def ask(self, message: change.Command | Query, asked: int, answered: OnAnswer) -> None:
+    def ask(self, message: change.Command | Query, asked: int, answered: OnAnswer, span: Span = NOT_TRACED) -> None:
         """Publish a question of this client; `answered` gets what comes, unless the connection ends before."""
 
         def answer(got: Answer) -> None:
-            self.asked.discard(asked)
+            self.asked.pop(asked, None)
             answered(got)
+            span.end(trouble(got))
 
-        self.asked.add(asked)
+        self.asked[asked] = span
         self.gateway.expect(message, asked, answer)
-        self.gateway.publish(message, asked)
+        self.gateway.publish(message, asked, span)
 
     def question(self, query: Callable[..., Query], answered: OnAnswer, **fields: Any) -> None:
         """Ask archive something for this connection's user."""
         gateway = self.gateway
         asked = gateway.requests.number()
         common = {"gateway": gateway.id, "request": asked, "user": self.user, "deadline": gateway.deadline()}
-        self.ask(query(**common, **fields), asked, answered)
+        message = query(**common, **fields)
+        self.ask(message, asked, answered, gateway.traces.call(message.type, message))
 
     def refused(self, number: int, answer: Answer) -> None:
         """Answer a command with the error that has come."""

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
@@ -21,6 +21,7 @@ from pulsar_data.news import ProfileChanged
 from pulsar_data.queries import Query
 from pulsar_data.signals import SIGNAL, PresenceChanged, Signal, Typing
 from pulsar_data.tokens import SessionsRevoked
+from pulsar_data.traces import NOT_TRACED, Span
 from socket_gateway import protocol, pushes
 from socket_gateway.backlog import Backlog
 from socket_gateway.broker import Broker
@@ -38,6 +39,7 @@ from socket_gateway.requests import OnAnswer, Requests
 from socket_gateway.server_api import ServerApi
 from socket_gateway.settings import Settings
 from socket_gateway.tokens import ServiceTokens, Tokens
+from socket_gateway.traces import Traces
 from socket_gateway.wire import Writer
 
 log = structlog.get_logger()
@@ -47,6 +49,14 @@ def _service_tokens(settings: Settings) -> ServiceTokens | None:
     if settings.service_jwks_file is None:
         return None
     return ServiceTokens(KeyFile(settings.service_jwks_file), issuer=settings.issuer, audience=settings.audience)
+
+
+def _traces(settings: Settings, gateway: str) -> Traces:
+    if not settings.traces:
+        return Traces()
+    from socket_gateway.recording import RecordedTraces  # OpenTelemetry is for those who want it
+
+    return RecordedTraces(settings.traces, gateway)
 
 
 class Gateway:
@@ -59,6 +69,7 @@ class Gateway:
         """Those in force: replaced as a whole when they change."""
         self.id = f"gw-{secrets.token_hex(8)}"
         self.metrics = Metrics(self._here)
+        self.traces = _traces(settings, self.id)
         self.requests = Requests(self._loop, self.metrics.answers)
         self.backlog = Backlog(self.limits.backlog)
         self.interest = Interest(self.backlog, self._rejoin)
@@ -146,16 +157,16 @@ class Gateway:
         else:
             self.requests.expect(asked, "command", answer, self.limits.command, ErrorCode.INTERNAL)
 
-    def publish(self, message: Command | Query, asked: int) -> None:
-        """Publish at once; if the broker does not take it, the request fails with 100, temporary."""
+    def publish(self, message: Command | Query, asked: int, span: Span = NOT_TRACED) -> None:
+        """Publish at once, in the course of `span`; if the broker does not take it, it fails with 100, temporary."""
 
         def failed() -> None:
             self.requests.fail(asked, ErrorCode.INTERNAL)
 
         if isinstance(message, Query):
-            self._broker.query(message, failed)
+            self._broker.query(message, failed, span)
         else:
-            self._broker.command(message, failed)
+            self._broker.command(message, failed, span)
 
     def signal(self, signal: Signal) -> None:
         """Tell all gateways, this one too, as far as the broker takes it."""
@@ -175,15 +186,20 @@ class Gateway:
                 for room in self.hub.shows_presence(signal.rooms):
                     self.hub.hint(room, pushes.presence(protocol.room_channel(room), signal))
 
-    def _deliver(self, payload: bytes) -> None:
+    def _deliver(self, payload: bytes, properties: Callable[[], Mapping[str, str]]) -> None:
         try:
             delivery = Delivery.from_json(payload)
         except ValidationError as error:
             # Its rooms now have a hole, which closes their sockets; they recover from the log.
             log.error("delivery_unreadable", errors=error.error_count())
             return
-        for item in delivery.items:
-            self._item(item)
+        traced = self.traces.items(properties)
+        for number, item in enumerate(delivery.items):
+            if number in traced and isinstance(item, (Publication, RoomNotice)):
+                with self.traces.push(traced[number], item, self.hub):
+                    self._item(item)
+            else:
+                self._item(item)
 
     def _item(self, item: Item) -> None:
         try:

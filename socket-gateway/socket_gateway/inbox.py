@@ -23,7 +23,7 @@ class Inbox:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        handle: Callable[[bytes], None],
+        handle: Callable[[pulsar.Message], None],
         handled: Callable[[pulsar.Message], None],
         limit: int = 2000,
     ) -> None:
@@ -60,7 +60,7 @@ class Inbox:
         for _ in range(min(TURN, len(self._messages))):
             message = self._messages.popleft()
             self._places.release()
-            self._handle(message.data())
+            self._handle(message)
         if message is not None:
             self._handled(message)
         self._rest()

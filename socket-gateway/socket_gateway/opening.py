@@ -14,9 +14,10 @@ from pulsar_data.deliveries import OpenedRoom, Reply, RoomLeft, SessionOpened
 from pulsar_data.errors import Disconnect, ErrorCode, RpcError
 from pulsar_data.model import RoomId
 from pulsar_data.queries import OpenSession, Position
+from pulsar_data.traces import NOT_TRACED, Span
 from socket_gateway import protocol
 from socket_gateway.protocol import VERSION, ConnectRequest
-from socket_gateway.requests import Answer
+from socket_gateway.requests import Answer, trouble
 from socket_gateway.tokens import Identity, TokenError, TokenExpiredError, TokenUndecidedError
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Opening:
         self._asked = 0
         self._token = 0
         self._identity: Identity | None = None
+        self._span: Span = NOT_TRACED
 
     async def run(self) -> None:
         """Until the connect is answered, refused, or the connection is gone."""
@@ -62,6 +64,7 @@ class Opening:
         """Nobody waits any more."""
         self._gateway.requests.drop(self._asked)
         self._gateway.backlog.end(self._token)
+        self._span.end()
         self._over.set()
 
     def _ask(self, identity: Identity) -> None:
@@ -81,7 +84,9 @@ class Opening:
         self._token = gateway.backlog.begin(self._overflow)
         self._asked = gateway.requests.number()
         gateway.requests.expect(self._asked, "opening", self._answered, gateway.limits.opening, ErrorCode.INTERNAL)
-        gateway.publish(self._question(identity), self._asked)
+        question = self._question(identity)
+        self._span = gateway.traces.call("connect", question)
+        gateway.publish(question, self._asked, self._span)
 
     def _question(self, identity: Identity) -> OpenSession:
         return OpenSession(
@@ -103,6 +108,8 @@ class Opening:
         self._refuse(RpcError.of(ErrorCode.INTERNAL))
 
     def _answered(self, answer: Answer) -> None:
+        if refused := trouble(answer):
+            self._span.end(refused)
         if isinstance(answer, SessionOpened):
             self._open(answer)
         elif isinstance(answer, Reply) and answer.error is not None and answer.error.code == ErrorCode.UNAUTHORIZED:

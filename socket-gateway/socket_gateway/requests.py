@@ -15,6 +15,11 @@ OnAnswer = Callable[[Answer], None]
 Kind = Literal["command", "query", "opening"]
 
 
+def trouble(answer: Answer) -> str:
+    """The stable word of the error that it is; "" for none."""
+    return answer.error.message if isinstance(answer, Reply) and answer.error is not None else ""
+
+
 class Took(Protocol):
     """Is told how long an answer took."""
 

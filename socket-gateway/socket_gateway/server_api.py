@@ -24,8 +24,9 @@ from pulsar_data.model import Model, RoomId, User, UserId
 from pulsar_data.queries import GetUser
 from pulsar_data.rpc import Caller
 from pulsar_data.signals import Typing
+from pulsar_data.traces import NOT_TRACED, PROPERTY, parse
 from socket_gateway.problems import problem
-from socket_gateway.requests import Answer
+from socket_gateway.requests import Answer, trouble
 from socket_gateway.tokens import ServiceTokens, TokenError
 from socket_gateway.typing import TypingParams, where
 
@@ -118,7 +119,7 @@ class ServerApi:
         try:
             who = self._service(request)
             call = await self._call(request)
-            response = await self._answer(call)
+            response = await self._answer(call, parse(request.headers.get(PROPERTY)))
         except ChatError as error:
             response = problem(error.reply(), str(error))
         except ClientDisconnect:
@@ -159,14 +160,14 @@ class ServerApi:
             wrong = ", ".join(sorted({".".join(map(str, one["loc"])) or "body" for one in error.errors()}))
             raise ChatError(ErrorCode.BAD_REQUEST, f"these fields do not fit: {wrong[:200]}") from error
 
-    async def _answer(self, call: Call) -> Response:
+    async def _answer(self, call: Call, traceparent: str) -> Response:
         self._running += 1
         try:
             user = SYSTEM if call.as_ is None else call.as_
             await self._must_exist(user)
             if call.method == "typing":
                 return await self._typing(user, where(call.data))
-            return _response(await self._ask(user, lambda caller: self._build(call, caller)))
+            return _response(await self._ask(user, lambda caller: self._build(call, caller), call.method, traceparent))
         finally:
             self._running -= 1
 
@@ -196,18 +197,21 @@ class ServerApi:
         if self.users.forgotten == forgotten:
             self.users.saw(user)
 
-    async def _ask(self, user: UserId, build: Build) -> Answer:
+    async def _ask(self, user: UserId, build: Build, method: str = "", traceparent: str = "") -> Answer:
+        """`method`: for whose sake something else is asked first, that has no span."""
         gateway = self._gateway
         asked = gateway.requests.number()
         message = build(Caller(user, gateway.id, CLIENT, asked, gateway.deadline()))
+        span = gateway.traces.call(method, message, traceparent, trusted=True) if method else NOT_TRACED
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
         def answered(got: Answer) -> None:
+            span.end(trouble(got))
             if not answer.done():  # whoever asked may have gone
                 answer.set_result(got)
 
         gateway.expect(message, asked, answered)
-        gateway.publish(message, asked)
+        gateway.publish(message, asked, span)
         return await answer
 
 

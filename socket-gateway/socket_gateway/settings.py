@@ -9,6 +9,7 @@ from typing import Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from pulsar_data import traces
 from pulsar_data.config import GatewayLimits
 
 MIB: Final = 1024 * 1024
@@ -90,6 +91,8 @@ class Settings:
     """The header in which our own edge names the client's address, whatever X-Forwarded-For has become on the way."""
     trusted_proxies: int = 0
     """Without that header: so many of the last hops in X-Forwarded-For were written by proxies of ours."""
+    traces: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """OpenTelemetry's variables, where they name an exporter of traces; without them nothing is recorded."""
     limits: Limits = field(default_factory=Limits)
 
     @classmethod
@@ -108,6 +111,7 @@ class Settings:
             port=_port(environ.get("CHATTIFIER_PORT", "8001")),
             address_header=environ.get("CHATTIFIER_ADDRESS_HEADER", ""),
             trusted_proxies=_count(environ, "CHATTIFIER_TRUSTED_PROXIES"),
+            traces=traces.exporter(environ),
             limits=Limits(address_connections=_count(environ, "CHATTIFIER_ADDRESS_CONNECTIONS")),
         )
 

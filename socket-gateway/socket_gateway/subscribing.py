@@ -8,9 +8,10 @@ from pulsar_data.deliveries import RoomLeft, RoomOpened
 from pulsar_data.errors import Disconnect, ErrorCode, RpcError
 from pulsar_data.model import RoomId
 from pulsar_data.queries import OpenRoom, Position
+from pulsar_data.traces import NOT_TRACED
 from socket_gateway import protocol
 from socket_gateway.protocol import SubscribeRequest, UnsubscribeRequest
-from socket_gateway.requests import Answer
+from socket_gateway.requests import Answer, trouble
 
 if TYPE_CHECKING:
     from socket_gateway.connection import Connection
@@ -40,7 +41,7 @@ class _Subscribing:
         self._asked = connection.gateway.requests.number()
         self._token = connection.gateway.backlog.begin(self._overflow)
         connection.subscribing[room] = self.give_up
-        connection.asked.add(self._asked)
+        connection.asked[self._asked] = NOT_TRACED
 
     def ask(self, request: SubscribeRequest) -> None:
         """Ask archive."""
@@ -55,15 +56,16 @@ class _Subscribing:
             token=self._token,
             position=position,
         )
+        span = self._connection.asked[self._asked] = gateway.traces.call("subscribe", question)
         gateway.expect(question, self._asked, self._answered)
-        gateway.publish(question, self._asked)
+        gateway.publish(question, self._asked, span)
 
     def give_up(self) -> None:
         """Nobody waits any more."""
         gateway = self._connection.gateway
         gateway.requests.drop(self._asked)
         gateway.backlog.end(self._token)
-        self._connection.asked.discard(self._asked)
+        self._connection.asked.pop(self._asked, NOT_TRACED).end()
         self._connection.subscribing.pop(self._room, None)
         gateway.interest.left_unopened(self._room)
 
@@ -75,6 +77,7 @@ class _Subscribing:
         if isinstance(answer, RoomOpened):
             self._open(answer)
         else:
+            self._connection.asked[self._asked].end(trouble(answer))
             self.give_up()
             self._connection.refused(self._number, answer)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import click
@@ -13,7 +14,7 @@ from chattifier import package as function_package
 from chattifier import topics
 from chattifier.artifacts import pinned
 from chattifier.downloads import Cache
-from chattifier.functions import Deployment, UserConfig
+from chattifier.functions import Deployment, UserConfig, traces
 from chattifier.package import Sources
 from chattifier.progress import downloading
 from chattifier.pulsar_admin import PulsarAdmin
@@ -78,11 +79,15 @@ def deploy(
     cache: str,
     pulsar_home: Path | None,
 ) -> None:
-    """Make namespaces and topics, and create or update the functions, on any Pulsar. Twice is as good as once."""
+    """Make namespaces and topics, and create or update the functions, on any Pulsar. Twice is as good as once.
+
+    Where OTEL_ variables name an exporter of traces, the functions are given them.
+    """
     admin = Admin(admin_url.rstrip("/"), token)
     distribution = pulsar_home or _distribution(Cache(Path(cache).expanduser()))
     if not search:
         settings = {**settings, "search": False}
+    settings = {**traces(os.environ), **settings}
     config = UserConfig(cassandra=cassandra, keyspace=keyspace, redis_url=redis_url, **settings)
     names = tuple(name for name in FUNCTIONS if search or name != SEARCH_INDEX)
     tool = PulsarAdmin(distribution, admin.url, service_url, token)

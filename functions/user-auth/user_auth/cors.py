@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _PREFLIGHT: Final[Mapping[str, str]] = {
     "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Traceparent",
     "Access-Control-Max-Age": "600",
 }
 

@@ -8,6 +8,8 @@ from typing import Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pulsar_data.traces import exporter
+
 
 class Limit(BaseModel):
     """At most `count` attempts in any window of `seconds`, counted from the first one."""
@@ -60,6 +62,8 @@ class Settings(BaseModel):
     origins: frozenset[str] = frozenset()
     """Origins (`https://chat.example.org`) whose pages may call; a page of our own origin needs no entry."""
     limits: Mapping[str, Limit] = DEFAULT_LIMITS
+    traces: Mapping[str, str] = Field(default_factory=dict, repr=False)
+    """OpenTelemetry's variables, where they name an exporter of traces; without them nothing is recorded."""
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Self:
@@ -72,6 +76,7 @@ class Settings(BaseModel):
         if origins := environment.get("CHATTIFIER_ORIGINS"):
             values["origins"] = frozenset(part.strip() for part in origins.split(",") if part.strip())
         values["limits"] = _limits(environment.get("CHATTIFIER_AUTH_LIMITS", ""))
+        values["traces"] = exporter(environment)
         return cls.model_validate(values)
 
 
