@@ -10,9 +10,12 @@ what runs where no exporter is configured. `tracing` is the other half, with Ope
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
+NAME: Final = "opentelemetry"
 PROPERTY: Final = "traceparent"
 """Of commands, events, queries: the span that published it. Also its name in a client's call, and as an HTTP header."""
 ITEM: Final = PROPERTY + "."
@@ -71,6 +74,22 @@ class Span:
 
 NOT_TRACED: Final = Span()
 """What belongs to no trace."""
+
+
+@contextmanager
+def unseen() -> Iterator[None]:
+    """For the first import of redis, which imports OpenTelemetry's SDK wherever it finds it, for metrics of its own.
+
+    That is a fifth of its import, and nobody asks for those metrics. What is imported already stays.
+    """
+    if NAME in sys.modules:
+        yield
+        return
+    sys.modules[NAME] = None  # type: ignore[assignment]  # the import system's own way to say that it is not there
+    try:
+        yield
+    finally:
+        sys.modules.pop(NAME, None)  # threads may be at this together
 
 
 def exporter(environ: Mapping[str, str]) -> dict[str, str]:

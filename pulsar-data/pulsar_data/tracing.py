@@ -49,11 +49,13 @@ class Recorded(traces.Span):
 
     def note(self, event: str) -> None:
         """See traces.Span."""
-        self._span.add_event(event)
+        if self._span.is_recording():
+            self._span.add_event(event)
 
     def set(self, name: str, value: str | int) -> None:
         """See traces.Span."""
-        self._span.set_attribute(name, value)
+        if self._span.is_recording():
+            self._span.set_attribute(name, value)
 
     def end(self, error: str = "") -> None:
         """See traces.Span."""

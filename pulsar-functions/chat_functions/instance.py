@@ -19,6 +19,7 @@ import pulsar
 
 from chat_functions import logs, metrics
 from chat_functions.nudge import Nudge
+from pulsar_data.traces import unseen
 
 if TYPE_CHECKING:
     from chat_functions.batching import Loop
@@ -94,6 +95,7 @@ def _import_modestly(name: str) -> None:
     """Import on this thread, at a priority lowered for good: Linux has one for each thread, and gives none back."""
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), MODEST)
     try:
-        importlib.import_module(name)
+        with unseen():
+            importlib.import_module(name)
     except Exception as error:  # noqa: BLE001  it is raised again
         logs.failure("import_failed", error)  # again, for Pulsar to see, where it is imported next

@@ -6,8 +6,11 @@ import asyncio
 import os
 import sys
 
-from socket_gateway import logs, server
-from socket_gateway.settings import Settings
+from pulsar_data.traces import unseen
+
+with unseen():
+    from socket_gateway import logs, server
+    from socket_gateway.settings import Settings
 
 
 def main() -> None:

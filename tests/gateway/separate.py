@@ -28,8 +28,8 @@ class Separate:
 
 
 @asynccontextmanager
-async def separate(stack: Any, jwks: Path) -> AsyncIterator[Separate]:
-    """Ready when it is yielded; killed afterwards, if that has not happened."""
+async def separate(stack: Any, jwks: Path, **variables: str) -> AsyncIterator[Separate]:
+    """Ready when it is yielded; killed afterwards, if that has not happened. `variables`: more of its environment."""
     with server.bind("127.0.0.1", 0) as free:
         port = free.getsockname()[1]
     environment = os.environ | {
@@ -37,6 +37,7 @@ async def separate(stack: Any, jwks: Path) -> AsyncIterator[Separate]:
         "CHATTIFIER_PULSAR_URL": stack.pulsar.service_url,
         "CHATTIFIER_JWKS_FILE": str(jwks),
         "CHATTIFIER_PORT": str(port),
+        **variables,
     }
     with tempfile.TemporaryFile() as log:
         process = await asyncio.create_subprocess_exec(

@@ -10,12 +10,13 @@ from uuid import UUID
 
 from pulsar_data import redis_keys
 from pulsar_data.model import UserId
+from pulsar_data.traces import unseen
 from user_auth import logs
 from user_auth.errors import Unavailable
 from user_auth.once import Once
 
 if TYPE_CHECKING:
-    from redis import Redis
+    from redis import Redis, RedisError
 
 TIMEOUT: Final = 1.0
 """Seconds that Redis may take for an answer; it usually takes less than one thousandth of it."""
@@ -42,11 +43,11 @@ class Memory:
 
     def forget(self, user_id: UUID) -> None:
         """Delete what is remembered of a user's version, sessions and profile; the next reader asks Cassandra."""
-        from redis import RedisError
+        failed = _failed()
 
         try:
             self._redis.get().delete(redis_keys.token_version(UserId(str(user_id))))
-        except RedisError as error:
+        except failed as error:
             logs.failure("redis_failed", error, redis=self._place)
             raise Unavailable from error
 
@@ -56,7 +57,7 @@ class Memory:
         The first attempt opens the window; SET NX with a lifetime and INCR in one transaction never leave a counter
         without an end.
         """
-        from redis import RedisError
+        failed = _failed()
 
         pipeline = self._redis.get().pipeline(transaction=True)
         for name, subject, seconds in windows:
@@ -66,28 +67,28 @@ class Memory:
             pipeline.pttl(key)
         try:
             results = pipeline.execute()
-        except RedisError as error:
+        except failed as error:
             logs.failure("redis_failed", error, redis=self._place)
             raise Unavailable from error
         return [Count(results[place + 1], max(results[place + 2], 1)) for place in range(0, len(results), 3)]
 
     def knows_place(self, place: str) -> bool:
         """Whether it was remembered, and the time is not over."""
-        from redis import RedisError
+        failed = _failed()
 
         try:
             return bool(self._redis.get().exists(redis_keys.limit(PLACE, place)))
-        except RedisError as error:
+        except failed as error:
             logs.failure("redis_failed", error, redis=self._place)
             raise Unavailable from error
 
     def remember_place(self, place: str, seconds: int) -> None:
         """For so many seconds from now on."""
-        from redis import RedisError
+        failed = _failed()
 
         try:
             self._redis.get().set(redis_keys.limit(PLACE, place), 1, ex=seconds)
-        except RedisError as error:
+        except failed as error:
             logs.failure("redis_failed", error, redis=self._place)
             raise Unavailable from error
 
@@ -100,3 +101,10 @@ class Memory:
         # No socket is opened yet. One retry is for a pooled one that a restart of Redis has closed.
         retry = Retry(NoBackoff(), 1, supported_errors=(Lost,))
         return Redis.from_url(self._url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=retry)
+
+
+def _failed() -> type[RedisError]:
+    """What Redis raises: here it is imported, when something is first asked of it."""
+    with unseen():
+        from redis import RedisError
+    return RedisError

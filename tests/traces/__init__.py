@@ -1,0 +1,1 @@
+"""Traces: handed on by every part, and recorded where an exporter is configured."""
