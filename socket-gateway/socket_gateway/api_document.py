@@ -7,6 +7,7 @@ from typing import Any, Final
 from pydantic.json_schema import models_json_schema
 
 from pulsar_data.errors import ErrorCode
+from pulsar_data.traces import PROPERTY
 from socket_gateway.problems import STATUS, Problem
 from socket_gateway.server_api import METHODS
 
@@ -42,6 +43,15 @@ def _operation() -> dict[str, Any]:
         "operationId": "rpc",
         "summary": "Call a method",
         "security": [{"service": []}],
+        "parameters": [
+            {
+                "name": PROPERTY,
+                "in": "header",
+                "required": False,
+                "description": "The W3C trace context that the call belongs to. What is none is ignored.",
+                "schema": {"type": "string"},
+            }
+        ],
         "requestBody": {"required": True, "content": {"application/json": {"schema": calls}}},
         "responses": {
             "200": {

@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 from pulsar_data.errors import Disconnect, ErrorCode, RpcError
 from pulsar_data.results import RESULTS
 from pulsar_data.rpc import METHODS
+from pulsar_data.traces import PROPERTY
 from socket_gateway import frames, protocol
 
 Json = dict[str, Any]
@@ -39,6 +40,11 @@ PUSHES: Final[Mapping[str, tuple[str, type[BaseModel]]]] = {
 }
 _REF: Final = "#/components/schemas/{model}"
 _ID: Final[Json] = {"type": "integer", "minimum": 1, "maximum": 2**32 - 1}
+_TRACEPARENT: Final[Json] = {
+    "description": "The W3C trace context that the call belongs to. What is none is ignored.",
+    "examples": ["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"],
+    "type": "string",
+}
 _CHANNEL: Final[Json] = {"type": "string", "pattern": "^(room|user):[0-9a-f-]{36}$"}
 
 
@@ -141,7 +147,14 @@ def _schemas() -> Json:
     modes: Any = [*((model, "validation") for model in taken), *((model, "serialization") for model in given)]
     _, schema = models_json_schema(list(dict.fromkeys(modes)), ref_template=_REF)
     definitions: Json = schema["$defs"]
+    for params in METHODS.values():
+        definitions[params.__name__] = _traced(definitions[params.__name__])
     return {name: _plain(_public(definitions[name])) for name in sorted(definitions)}
+
+
+def _traced(schema: Json) -> Json:
+    """With what the gateway takes out of a call before it looks at the rest."""
+    return {**schema, "properties": {**schema.get("properties", {}), PROPERTY: _TRACEPARENT}}
 
 
 def _public(schema: Json) -> Json:
