@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +52,16 @@ def jwks(stack: Stack) -> Path:
     return stack.data / "keys" / "jwks.json"
 
 
+@asynccontextmanager
+async def _together(contexts: Sequence[AbstractAsyncContextManager[None]]) -> AsyncIterator[None]:
+    """All of them, entered and left at the same time."""
+    await asyncio.gather(*(context.__aenter__() for context in contexts))
+    try:
+        yield
+    finally:
+        await asyncio.gather(*(context.__aexit__(None, None, None) for context in contexts))
+
+
 @pytest.fixture(scope="module")
 async def recorded(stack: Stack, jwks: Path, anyio_backend: str) -> AsyncIterator[Recorded]:
     """The functions are started anew, and again afterwards: they are those of the stack."""
@@ -58,8 +69,8 @@ async def recorded(stack: Stack, jwks: Path, anyio_backend: str) -> AsyncIterato
     async with AsyncExitStack() as running:
         collector = running.enter_context(collecting())
         running.push_async_callback(functions.close)
-        for name in RECORDED:
-            await running.enter_async_context(functions.settings(name, {"traces": collector.variables}))
+        exporting = {"traces": collector.variables}
+        await running.enter_async_context(_together([functions.settings(name, exporting) for name in RECORDED]))
         first, second = [
             await running.enter_async_context(separate(stack, jwks, **collector.variables)) for _ in range(2)
         ]
