@@ -24,6 +24,8 @@ from pulsar_data.errors import ErrorCode
 SYSTEM: Final = {"messaging.system": "pulsar"}
 OURS: Final = frozenset({ErrorCode.INTERNAL.message})
 """Errors that are our own trouble: such a span has failed. Any other is what a client asked for."""
+DEFAULTS: Final = {"OTEL_EXPORTER_OTLP_TIMEOUT": "3"}
+"""Seconds, where the SDK has ten: so long a process that ends may wait for a collector that is away."""
 Attributes = Mapping[str, str | int]
 
 
@@ -158,7 +160,7 @@ def _become(variables: Mapping[str, str]) -> None:
     """The SDK reads the environment. A function's is that of Pulsar, whose own variables are not ours."""
     for name in [name for name in os.environ if name.startswith("OTEL_")]:
         del os.environ[name]
-    os.environ.update(variables)
+    os.environ.update({**DEFAULTS, **variables})
 
 
 def _context(traceparent: str) -> SpanContext:

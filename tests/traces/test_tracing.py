@@ -116,7 +116,8 @@ def tracing(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], told: li
             yield own
         finally:
             own.close()
-            os.environ.pop("OTEL_BSP_SCHEDULE_DELAY", None)
+            for name in [name for name in os.environ if name.startswith("OTEL_")]:
+                del os.environ[name]
 
 
 def _until(condition: list[bool] | list[object], count: int) -> None:
