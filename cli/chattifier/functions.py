@@ -32,6 +32,10 @@ RESTART_EVERY = 10.0
 """Seconds that an instance gets to come up before it is restarted (again)."""
 
 
+NOT_TOLD = ("OTEL_SERVICE_NAME", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS")
+"""Functions have names of their own. Headers hold keys, and Pulsar logs a function's config when it starts."""
+
+
 class UserConfig(BaseModel):
     """What a function instance is told: where its stores are, and any other of its settings."""
 
@@ -52,7 +56,7 @@ def traces(environ: Mapping[str, str]) -> dict[str, JsonValue]:
         variables = exporter(environ)
     except ValueError as error:
         raise DeployError(f"{error}.") from error
-    kept: dict[str, JsonValue] = {name: value for name, value in variables.items() if name != "OTEL_SERVICE_NAME"}
+    kept: dict[str, JsonValue] = {name: value for name, value in variables.items() if name not in NOT_TOLD}
     return {"traces": kept} if kept else {}
 
 

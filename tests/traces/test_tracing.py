@@ -98,8 +98,10 @@ def test_what_we_cannot_export_to_is_said_at_the_start(given: dict[str, str], sa
         functions.traces(given)
 
 
-def test_the_functions_are_told_what_deploy_was_told_and_keep_their_names() -> None:
-    assert functions.traces({**ENDPOINT, "OTEL_SERVICE_NAME": "chat", "PATH": "/bin"}) == {"traces": ENDPOINT}
+def test_the_functions_are_told_what_deploy_was_told_but_neither_keys_nor_names() -> None:
+    private = {"OTEL_EXPORTER_OTLP_HEADERS": "api-key=none", "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "api-key=none"}
+    more = {"OTEL_SERVICE_NAME": "chat", "PATH": "/bin"}
+    assert functions.traces({**ENDPOINT, **private, **more}) == {"traces": ENDPOINT}
     assert functions.traces({}) == {}
 
 
