@@ -86,7 +86,7 @@ class Stack:
 
     def _contents(self) -> Iterator[Task]:
         if "cassandra" in self.only:
-            yield Task("schema", lambda: schema.apply(self.cassandra, LOCAL_REPLICATION))
+            yield Task("schema", self._make_tables)
         if "pulsar" in self.only:
             yield Task("topics", lambda: topics.ensure(self._admin))
 
@@ -106,6 +106,10 @@ class Stack:
     def _edge(self) -> Iterator[Part]:
         if "edge" in self.only:
             yield edge(self.layout, self.ports)
+
+    def _make_tables(self) -> str:
+        schema.await_answer(self.cassandra, 120)  # it listens; on a busy machine its first answer takes its time
+        return schema.apply(self.cassandra, LOCAL_REPLICATION)
 
     @property
     def _admin(self) -> Admin:

@@ -30,6 +30,10 @@ PROBE_EVERY = 0.3
 """Seconds between two looks whether a part is ready."""
 BACKOFF = (0.2, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds before the first, second, ... restart; the last holds from there on."""
+ASK_EVERY = 2.0
+"""Seconds between two questions whether a part is broken."""
+BROKEN_TIMES = 3
+"""It must say so that often in a row: what heals by itself is left alone."""
 HEALTHY_AFTER = 60.0
 """A part that was ready for so many seconds starts again at the first backoff."""
 
@@ -53,6 +57,10 @@ class Running:
     restarts: int = 0
     restart_at: float | None = None
     probe_at: float = 0.0
+    ask_at: float = 0.0
+    answer: Future[bool] | None = None
+    """Under way: whether it is broken."""
+    complaints: int = 0
 
     def becomes_ready(self) -> bool:
         """Whether it is ready now and was not before. Asks the part itself, but not at every tick."""
@@ -61,6 +69,17 @@ class Running:
         self.ready = self.part.ready()
         self.probe_at = time.monotonic() + PROBE_EVERY
         return self.ready
+
+    def is_broken(self, threads: ThreadPoolExecutor) -> bool:
+        """Whether it has said so often enough. Asks in another thread, now and then, once it was ready."""
+        if self.part.broken is None or not self.ready:
+            return False
+        if self.answer is None and time.monotonic() >= self.ask_at:
+            self.answer = threads.submit(self.part.broken)
+        elif self.answer is not None and self.answer.done():
+            self.complaints = self.complaints + 1 if self.answer.result() else 0
+            self.answer, self.ask_at = None, time.monotonic() + ASK_EVERY
+        return self.complaints >= BROKEN_TIMES
 
 
 class Supervisor:
@@ -73,6 +92,7 @@ class Supervisor:
         self._observer = observer
         self._running: list[Running] = []
         self._stop = threading.Event()
+        self._threads = ThreadPoolExecutor(4, thread_name_prefix="health")
         entries = {item.name: Entry(log=_log(item)) for stage in stages for item in stage}
         self._state = initial.model_copy(update={"entries": entries, "supervisor": processes.identify(os.getpid())})
 
@@ -175,6 +195,8 @@ class Supervisor:
         elif running.becomes_ready():
             self._set(running.part.name, State.READY, running.identity, running.part.listens)
             threading.Thread(target=self._repair, args=(running.part,), daemon=True).start()
+        elif running.is_broken(self._threads):
+            running.process.kill()
 
     def _repair(self, part: Part) -> None:
         """Mend what a part's restart left behind. If that fails the part runs all the same: say so and go on."""
@@ -189,7 +211,8 @@ class Supervisor:
             running.restarts = 0
         delay = BACKOFF[min(running.restarts, len(BACKOFF) - 1)]
         running.restart_at = time.monotonic() + delay
-        note = f"{_ending(running.process)}; starting it again in {delay:g} s (log: {running.part.log})"
+        ending = "said that it cannot work" if running.complaints >= BROKEN_TIMES else _ending(running.process)
+        note = f"{ending}; starting it again in {delay:g} s (log: {running.part.log})"
         self._set(running.part.name, State.RESTARTING, note=note)
 
     def _restart(self, running: Running) -> None:
@@ -205,6 +228,7 @@ class Supervisor:
                 _stop(running)
             if self._state.entries[running.part.name].state is not State.FAILED:
                 self._set(running.part.name, State.STOPPED)
+        self._threads.shutdown(wait=False, cancel_futures=True)
         self._publish(supervisor=None, up=False)
 
     # -- the record

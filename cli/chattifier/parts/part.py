@@ -27,6 +27,9 @@ class Part:
     stop_within: float = 20.0
     timer_slack: int = 0
     """How late (ns) its timers may be; 0: as usual."""
+    broken: Callable[[], bool] | None = None
+    """Whether it lives, but says of itself that it cannot do its work and will not by itself: then it is killed, and
+    started again. May take seconds, never raises; no answer says nothing, as a busy machine gives none either."""
     restarted: Callable[[], None] | None = None
     """Called when the part is ready again after a restart, to repair what the restart left behind."""
 
