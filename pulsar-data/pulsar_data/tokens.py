@@ -8,6 +8,10 @@ from pydantic import ConfigDict, Field
 
 from pulsar_data.model import Milliseconds, Model, User, Uuid
 
+ISSUED_AHEAD = 2 * 3600
+"""Seconds by which the time of issue of a token of ours may be ahead. Session and version decide, not this; but
+a machine whose clock is an hour slow must not throw out for good whoever has just signed in elsewhere."""
+
 
 class AccessClaims(Model):
     """The payload of an access token (EdDSA JWT, 15 min). `exp` and `iat` in seconds, as RFC 7519."""

@@ -16,9 +16,10 @@ from chat_functions import (
     people,
     readings,
     room_log,
+    shared_clock,
     stored_messages,
 )
-from chat_functions.batching import Inbox, Incoming
+from chat_functions.batching import CrashPoints, Inbox, Incoming
 from chat_functions.copies import Copies
 from chat_functions.dead_letters import DeadLetters
 from chat_functions.history import History
@@ -41,6 +42,7 @@ from chat_functions.stored_messages import StoredMessages
 from chat_functions.tables import Tables, TablesUnavailable
 from chat_functions.views import Views
 from pulsar_data import topics
+from pulsar_data.clock import Clock
 from pulsar_data.config import Live
 from pulsar_data.deliveries import Item, Reply
 from pulsar_data.errors import ChatError, ErrorCode, RpcError
@@ -94,12 +96,17 @@ class Archive:
         self._search = Search(self._tables, rooms, self._history) if settings.search else None
         self._presence = Presence(redis, users, views, live)
         self._graves = DeadLetters(TopicProducer(client, dead_letters.topic("archive")), inbox)
+        self._crash = CrashPoints(settings.crash_at)
+        self._clock = Clock()
         self._places = asyncio.Semaphore(AT_ONCE)
 
     async def start(self) -> None:
         """Cassandra connects meanwhile: many reads need only Redis, and a client is told to try again."""
         self._tasks.create_task(self._tables.connect(STATEMENTS))
-        await prepare_deliveries(self._redis, self._outbox, self._settings)
+        await asyncio.gather(
+            shared_clock.ask(self._redis, self._clock), prepare_deliveries(self._redis, self._outbox, self._settings)
+        )
+        self._tasks.create_task(shared_clock.follow(self._redis, self._clock))
 
     async def handle(self, batch: list[Incoming]) -> None:
         """Start each query; wait only when too many are under way."""
@@ -115,19 +122,22 @@ class Archive:
         else:
             incoming.span.set("chattifier.query", query.type)
             await self._deliver(query, incoming.span)
+            self._crash.pass_by("answered")
             self._inbox.finish(incoming)
         finally:
             self._places.release()
 
     async def _deliver(self, query: Query, span: Span) -> None:
-        left = query.deadline / 1000 - time.time()
+        left = (query.deadline - self._clock.now()) / 1000
         if left <= 0:
             metrics.QUERIES.labels(query.type, "expired").inc()
             logs.info("query_expired", query=query.type)
             span.note("expired")
             return
+        self._crash.pass_by("asked")
         with metrics.timed(metrics.QUERY.labels(query.type)):
-            answer = await self._answer(query, left)
+            answer = await self._answer(_by_our_clock(query, left), left)
+        self._crash.pass_by("read")
         error = answer.error if isinstance(answer, Reply) else None
         if error is not None:
             span.set("error.type", error.message)
@@ -183,3 +193,8 @@ class Archive:
                 return await self._people.find(query)
             case _:
                 raise ChatError(ErrorCode.NOT_AVAILABLE, f"nobody answers {query.type} here")
+
+
+def _by_our_clock(query: Query, left: float) -> Query:
+    """The same, with its deadline as this machine will see it come: it was told in the time of Redis."""
+    return query.model_copy(update={"deadline": round((time.time() + left) * 1000)})

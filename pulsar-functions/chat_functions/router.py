@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import pulsar
 from redis.asyncio.client import Pipeline
 
-from chat_functions import dead_letters, entrance, logs, look_ups, metrics, rebuild
+from chat_functions import dead_letters, entrance, logs, look_ups, metrics, rebuild, shared_clock
 from chat_functions import work as stages
 from chat_functions.batching import CrashPoints, Inbox, Incoming, Parking, retrying
 from chat_functions.courier import Courier, Visible
@@ -47,6 +47,7 @@ from chat_functions.settings import Settings
 from chat_functions.tables import Tables
 from chat_functions.work import Work
 from pulsar_data import redis_keys, topics
+from pulsar_data.clock import Clock
 from pulsar_data.commands import COMMAND, MarkRead, RebuildRoom
 from pulsar_data.config import Live
 from pulsar_data.errors import ChatError, ErrorCode
@@ -67,6 +68,7 @@ class ChatRouter:
         self._inbox = inbox
         self._tasks = tasks
         self._redis = RedisLink(settings.redis_url, SCRIPTS)
+        self._clock = Clock()
         self._tables = Tables(settings)
         self._events = TopicProducer(client, topics.EVENTS, schema=EventSchema())
         self._parking: Parking[Work] = Parking(tasks, inbox.wake)
@@ -80,7 +82,12 @@ class ChatRouter:
     async def start(self) -> None:
         """Cassandra connects meanwhile: only rare commands need it."""
         self._tasks.create_task(self._tables.connect([*rebuild.STATEMENTS, *look_ups.STATEMENTS]))
-        await asyncio.gather(self._events.prepare(), prepare_deliveries(self._redis, self._outbox, self._live.now))
+        await asyncio.gather(
+            self._events.prepare(),
+            shared_clock.ask(self._redis, self._clock),
+            prepare_deliveries(self._redis, self._outbox, self._live.now),
+        )
+        self._tasks.create_task(shared_clock.follow(self._redis, self._clock))
 
     async def handle(self, batch: list[Incoming]) -> None:
         """Work a batch through all stages. Rooms that must wait are parked with all that is behind them."""
@@ -151,7 +158,7 @@ class ChatRouter:
         return numbered
 
     def _queue_numbers(self, pipe: Pipeline, run_id: str, works: Sequence[Work]) -> None:
-        ttl, now = self._live.now.key_hours * 3_600_000, _now()
+        ttl, now = self._live.now.key_hours * 3_600_000, self._clock.now()
         for work in works:
             command = work.command
             if isinstance(command, RebuildRoom) or work.answered is not None:
@@ -253,7 +260,7 @@ class ChatRouter:
         """Works whose event is in the log, in the same order. From its first failure on a room waits and repeats."""
         if not works:
             return []
-        now = _now()
+        now = self._clock.now()
         for work in works:
             work.event = stages.event(work, now)
             work.encoded = work.event.to_json()
@@ -329,7 +336,3 @@ def _outcome(work: Work, answer: Sequence[str]) -> Outcome | str:
 def _count(pipe: Pipeline, key: str) -> None:
     pipe.incr(key)
     pipe.expire(key, 60)
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000

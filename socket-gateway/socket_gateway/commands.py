@@ -67,7 +67,7 @@ def _rpc(connection: Connection, number: int, request: RpcRequest) -> None:
     caller = Caller(connection.user, gateway.id, connection.client, asked, gateway.deadline())
     data, traceparent = traces.taken_from(request.data)
     try:
-        message = build(request.method, data, caller, gateway.now())
+        message = build(request.method, data, caller, gateway.clock.latest())
     except ChatError as error:
         _refuse(connection, number, request.method, error.reply())
         return

@@ -13,6 +13,7 @@ import structlog
 from pydantic import ValidationError
 
 from pulsar_data.accounts import ACCOUNT_EVENT
+from pulsar_data.clock import Clock
 from pulsar_data.commands import Command
 from pulsar_data.config import Live
 from pulsar_data.deliveries import Delivery, Item, Publication, RoomEntered, RoomLeft, RoomNotice, UserNews
@@ -81,7 +82,8 @@ class Gateway:
         self._broker = Broker(settings, self.id, self._deliver, self._account, self._signalled)
         self._config = ConfigReader(self._broker.config, self._live, self._limit)
         self.presence = Presence(self.id, self.hub, self.later, self.signal)
-        self._registry = Registry(settings.redis_url, self.id, self.interest, self.presence, self.limits)
+        self.clock = Clock()
+        self._registry = Registry(settings.redis_url, self.id, self.interest, self.presence, self.limits, self.clock)
         self.server_api = ServerApi(self, _service_tokens(settings))
         self.door = Door(settings)
         self.paces = Paces(self._loop)
@@ -115,12 +117,12 @@ class Gateway:
         return all(self.health.values())
 
     def time(self) -> float:
-        """Seconds since the epoch."""
+        """Seconds since the epoch, by this machine: what tokens are judged by."""
         return time.time()
 
     def now(self) -> int:
-        """Milliseconds since the epoch."""
-        return int(time.time() * 1000)
+        """Milliseconds since the epoch, by the clock that all share: what others are told."""
+        return self.clock.now()
 
     def deadline(self, seconds: float | None = None) -> int:
         """Until when (ms) somebody waits for a query that is asked now: that long, or as long as for any read."""

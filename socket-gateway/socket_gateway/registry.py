@@ -17,6 +17,7 @@ from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.exceptions import RedisError
 
 from pulsar_data import redis_keys
+from pulsar_data.clock import Clock
 from pulsar_data.events import ROOM_EVENT
 from pulsar_data.model import RoomId
 from socket_gateway.chunks import chunks
@@ -33,9 +34,11 @@ TROUBLE = (RedisError, OSError, asyncio.TimeoutError)
 BEAT: Final = """
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-return redis.call('ZADD', KEYS[1], now, ARGV[1])
+return {redis.call('ZADD', KEYS[1], now, ARGV[1]), now}
 """
-"""KEYS gateways; ARGV gateway id. By the clock of Redis, as the router reads it: nobody's wall clock counts."""
+"""KEYS gateways; ARGV gateway id. By the clock of Redis, as the router reads it: nobody's wall clock counts.
+
+Returns 1 if it was not there, and the time, ms."""
 ASSERT: Final = """
 redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2])
 local head = redis.call('HMGET', KEYS[2], 'epoch', 'voffset')
@@ -67,7 +70,9 @@ return redis.call('ZADD', KEYS[1], 'XX', now - tonumber(ARGV[2]), ARGV[1])
 class Registry:
     """`run` beats until it is cancelled; trouble with Redis is waited out."""
 
-    def __init__(self, url: str, gateway_id: str, interest: Interest, presence: Presence, limits: Limits) -> None:
+    def __init__(
+        self, url: str, gateway_id: str, interest: Interest, presence: Presence, limits: Limits, clock: Clock
+    ) -> None:
         pool = ConnectionPool.from_url(
             url, redis_connect_func=self._connected, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT
         )
@@ -76,6 +81,7 @@ class Registry:
         self._interest = interest
         self._presence = presence
         self._limits = limits
+        self._clock = clock
         self._beat_once = self._redis.register_script(BEAT)
         self._assert = self._redis.register_script(ASSERT)
         self._forget = self._redis.register_script(FORGET)
@@ -127,8 +133,10 @@ class Registry:
         self._presence.rewrite()
 
     async def _heartbeat(self) -> None:
-        added = await self._beat_once(keys=[redis_keys.GATEWAYS], args=[self._id])
+        asked = time.monotonic()
+        added, now = await self._beat_once(keys=[redis_keys.GATEWAYS], args=[self._id])
         self._seen = time.monotonic()
+        self._clock.heard(now / 1000, asked, self._seen)
         if added and self._registered:
             self._lost("redis_lost_registration")
         self._registered = True

@@ -172,7 +172,7 @@ class ServerApi:
             self._running -= 1
 
     def _build(self, call: Call, caller: Caller) -> Command | Query:
-        return rpc.build(call.method, call.data, caller, self._gateway.now())
+        return rpc.build(call.method, call.data, caller, self._gateway.clock.latest())
 
     async def _typing(self, user: UserId, room: RoomId) -> Response:
         """Tell the room's other members. Raises ChatError 400, 403: the system is a member of no room."""

@@ -5,6 +5,7 @@ Whether the session still exists is not known here: archive answers that when th
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 
 from pulsar_data import ids
 from pulsar_data.model import UserId
-from pulsar_data.tokens import AccessClaims, ExternalUser, ServiceClaims
+from pulsar_data.tokens import ISSUED_AHEAD, AccessClaims, ExternalUser, ServiceClaims
 from socket_gateway.issuers import Issuer
 from socket_gateway.keys import OURS, KeySource, KeysStaleError
 
@@ -100,7 +101,10 @@ class ServiceTokens:
 
 
 def _theirs(token: str, issuer: Issuer) -> Identity:
-    claims = decode(token, issuer.keys, issuer.name, issuer.audience, issuer.algorithms, leeway=CLOCKS)
+    try:
+        claims = decode(token, issuer.keys, issuer.name, issuer.audience, issuer.algorithms, CLOCKS, CLOCKS)
+    except jwt.ImmatureSignatureError as error:  # in a moment it is good; if our clock is slow, at another gateway
+        raise TokenUndecidedError from error
     subject, issued = _subject(claims.get(issuer.user_claim)), int(claims["iat"])
     user = ids.external_user(issuer.name, subject)
     name = claims.get("name")
@@ -124,20 +128,33 @@ def _issuer(token: str) -> str:
 
 
 def decode(
-    token: str, keys: KeySource, issuer: str, audience: str, algorithms: frozenset[str], leeway: int = 0
+    token: str,
+    keys: KeySource,
+    issuer: str,
+    audience: str,
+    algorithms: frozenset[str],
+    leeway: int = 0,
+    ahead: int = ISSUED_AHEAD,
 ) -> dict[str, Any]:
-    """The claims of a good token. Raises jwt.PyJWTError, KeysStaleError, TokenError, ValueError, RecursionError."""
+    """The claims of a good token. Raises jwt.PyJWTError, KeysStaleError, TokenError, ValueError, RecursionError.
+
+    `leeway` of its expiry and `ahead` of its time of issue, in seconds, are for clocks that differ.
+    """
     if not 0 < len(token) <= LONGEST:
         raise TokenError
     key = keys.get(str(jwt.get_unverified_header(token).get("kid", "")))
     if key is None:
         raise TokenError
-    return jwt.decode(
+    claims: dict[str, Any] = jwt.decode(
         token,
         key,
         algorithms=[key.algorithm_name] if key.algorithm_name in algorithms else [],
         issuer=issuer,
         audience=audience,
         leeway=leeway,
-        options={"require": ["exp", "iat", "iss", "aud"]},
+        options={"require": ["exp", "iat", "iss", "aud"], "verify_iat": False},
     )
+    issued = claims["iat"]
+    if not isinstance(issued, (int, float)) or issued > time.time() + ahead:
+        raise jwt.ImmatureSignatureError
+    return claims

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from tests.faults import stored
-from tests.faults.crowd import Crowd, gathered
+from tests.faults.crowd import Crowd, Doors, gathered
 from tests.faults.functions import Functions
 from tests.faults.judge import Fault, Verdict, judge
 from tests.running_stack import Stack
@@ -22,14 +22,21 @@ Trouble = Callable[[Crowd], Awaitable[None]]
 
 
 async def run(
-    stack: Stack, functions: Functions, chance: random.Random, trouble: Trouble, *, within: float | None, again: bool
+    stack: Stack,
+    functions: Functions,
+    chance: random.Random,
+    trouble: Trouble,
+    *,
+    within: float | None,
+    again: bool,
+    doors: Doors | None = None,
 ) -> Verdict:
-    """The verdict on one run. `within` and `again`: see judge and Crowd.talking."""
+    """The verdict on one run. `within` and `again`: see judge and Crowd.talking. `doors`, if not all of the stack's."""
     if within is not None and stack.data not in _warm:
         _warm.add(stack.data)
         async with gathered(stack, chance) as crowd, crowd.talking(again=True):
             await asyncio.sleep(WARM)
-    async with gathered(stack, chance) as crowd:
+    async with gathered(doors or stack, chance) as crowd:
         async with crowd.talking(again=again):
             await trouble(crowd)
         await functions.until_idle()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,13 @@ from tests.faults.conftest import Record
 from tests.faults.crowd import Crowd
 from tests.faults.functions import CARELESS, Functions
 from tests.faults.judge import Fault, Verdict
+from tests.faults.test_parts import reading
 from tests.running_stack import Stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.anyio]
 ROUTER = "chat-router"
 STORE = "message-store"
+ARCHIVE = "archive"
 TALK = 12.0
 """Seconds at least."""
 DEATHS = 2
@@ -32,18 +35,24 @@ OFTEN = 0.005
 """The part of all batches at which it dies: about one each four seconds an instance."""
 OFTEN_STORING = 0.02
 """The same for message-store, which works fewer and fuller ones."""
+OFTEN_READING = 0.005
+"""The part of all queries at which archive dies."""
+READERS = 10
 
 
-async def _run(stack: Stack, functions: Functions, chance: random.Random, name: str = ROUTER) -> tuple[Verdict, int]:
-    """The verdict, and how often the function died."""
+async def _run(
+    stack: Stack, functions: Functions, chance: random.Random, name: str = ROUTER, readers: int = 0
+) -> tuple[Verdict, int]:
+    """The verdict, and how often the function died. So many read meanwhile, and none waits in vain."""
     deaths = 0
 
-    async def talk(_crowd: Crowd) -> None:
+    async def talk(crowd: Crowd) -> None:
         nonlocal deaths
         started = asyncio.get_running_loop().time()
-        while deaths < DEATHS and asyncio.get_running_loop().time() < started + AT_MOST:
-            await asyncio.sleep(TALK)
-            deaths = await functions.restarts(name)
+        async with reading(crowd, readers) if readers else nullcontext():
+            while deaths < DEATHS and asyncio.get_running_loop().time() < started + AT_MOST:
+                await asyncio.sleep(TALK)
+                deaths = await functions.restarts(name)
 
     return await scenario.run(stack, functions, chance, talk, within=None, again=False), deaths
 
@@ -69,6 +78,18 @@ async def test_a_store_that_dies_between_two_effects_costs_nobody_anything(
         verdict, deaths = await _run(stack, functions, chance, STORE)
     record(f"message-store dies when {point}", deaths, verdict)
     assert deaths, "message-store did not die: nothing was tested"
+    assert not verdict.findings, str(verdict)
+
+
+@pytest.mark.parametrize("point", ["asked", "read", "answered"])
+async def test_an_archive_that_dies_around_an_answer_leaves_no_reader_waiting(
+    stack: Stack, functions: Functions, chance: random.Random, record: Record, point: str
+) -> None:
+    """Before it reads, before it answers, before it acks: readers are answered, once more or by being told to try."""
+    async with functions.settings(ARCHIVE, {"crash_at": {point: OFTEN_READING}}):
+        verdict, deaths = await _run(stack, functions, chance, ARCHIVE, READERS)
+    record(f"archive dies when {point}", deaths, verdict)
+    assert deaths, "archive did not die: nothing was tested"
     assert not verdict.findings, str(verdict)
 
 

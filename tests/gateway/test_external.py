@@ -112,6 +112,8 @@ async def test_other_tokens_are_no_better_than_any(gateway: Running, issuer: Iss
             assert await _refused(gateway.url, token) == 3500, what
     async with Wire.open(gateway.url) as wire:
         assert await wire.error(connect={"token": issuer.token(who, iat=now - 900, exp=now - 60)}) == 109
+    async with Wire.open(gateway.url) as wire:  # in a moment it will be good
+        assert await wire.error(connect={"token": issuer.token(who, iat=now + 60)}) == 100
 
 
 async def test_keys_rotate_while_the_gateway_runs(gateway: Running, issuer: Issuer) -> None:

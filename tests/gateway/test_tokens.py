@@ -14,7 +14,7 @@ from jwt.algorithms import OKPAlgorithm
 
 from socket_gateway import keys
 from socket_gateway.keys import KeyFile
-from socket_gateway.tokens import TokenError, Tokens
+from socket_gateway.tokens import TokenError, TokenExpiredError, Tokens
 
 
 @pytest.fixture(autouse=True)
@@ -30,8 +30,8 @@ def _publish(path: Path, **keys: Ed25519PrivateKey) -> None:
     path.write_text(json.dumps({"keys": entries}))
 
 
-def _token(key: Ed25519PrivateKey, kid: str) -> str:
-    now = int(time.time())
+def _token(key: Ed25519PrivateKey, kid: str, ahead: int = 0) -> str:
+    now = int(time.time()) + ahead
     claims = {"iss": "i", "aud": "a", "sub": str(uuid.uuid4()), "sid": str(uuid.uuid4()), "ver": 1}
     return jwt.encode(claims | {"iat": now, "exp": now + 60}, key, algorithm="EdDSA", headers={"kid": kid})
 
@@ -63,3 +63,15 @@ def test_a_broken_file_leaves_the_keys_as_they_were(tmp_path: Path) -> None:
         verifier.verify(_token(key, "one"))
     path.unlink()
     verifier.verify(_token(key, "one"))
+
+
+def test_whoever_signs_may_be_an_hour_ahead(tmp_path: Path) -> None:
+    """Not a day: that is no clock that is wrong. When a token ends is judged by our own clock to the second."""
+    path, key = tmp_path / "jwks.json", Ed25519PrivateKey.generate()
+    verifier = Tokens(KeyFile(path), issuer="i", audience="a")
+    _publish(path, one=key)
+    verifier.verify(_token(key, "one", ahead=3600))
+    with pytest.raises(TokenError):
+        verifier.verify(_token(key, "one", ahead=86_400))
+    with pytest.raises(TokenExpiredError):
+        verifier.verify(_token(key, "one", ahead=-62))

@@ -6,12 +6,13 @@ import hashlib
 import hmac
 import re
 import secrets
+import time
 from dataclasses import dataclass
 from typing import Any, Final, Self
 from uuid import UUID
 
 from pulsar_data.model import UserId
-from pulsar_data.tokens import AccessClaims
+from pulsar_data.tokens import ISSUED_AHEAD, AccessClaims
 from user_auth.errors import Code, Refused
 from user_auth.keys import KeyFolder
 
@@ -61,8 +62,12 @@ class AccessTokens:
             raise invalid_token()
         required = ["exp", "iat", "iss", "aud", "sub"]
         decoded: dict[str, Any] = jwt.decode(
-            token, key, algorithms=["EdDSA"], issuer=self.issuer, audience=self.audience, options={"require": required}
-        )
+            token, key, algorithms=["EdDSA"], issuer=self.issuer, audience=self.audience,
+            options={"require": required, "verify_iat": False},
+        )  # fmt: skip
+        issued = decoded["iat"]
+        if not isinstance(issued, (int, float)) or issued > time.time() + ISSUED_AHEAD:
+            raise jwt.ImmatureSignatureError
         return decoded
 
 

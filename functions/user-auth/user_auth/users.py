@@ -12,15 +12,17 @@ from user_auth.errors import Unavailable
 
 ACTIVE: Final = "active"
 ERASED: Final = "erased"
-MARGIN: Final = 60_000_000
-"""µs. A deletion for good is dated ahead by this much, so that nothing under way on another machine, whose clock may be
-ahead, writes back what was deleted. Ids are never used again, so nothing later is lost by it."""
+MARGIN: Final = 24 * 3600 * 1_000_000
+"""µs. A deletion for good is dated ahead by this much: it takes what another machine, ahead of us, has written,
+and nothing under way there writes it back. Ids are never used again, so nothing later is lost by it."""
 _COLUMNS: Final = "user_id, username, display_name, bio, password_hash, token_version, created_at, state"
+_READ: Final = f"{_COLUMNS}, WRITETIME(display_name) AS name_written, WRITETIME(bio) AS bio_written"
 
 
 @dataclass(frozen=True)
 class User:
-    """An account. `version` and `created_at` in ms since the epoch; `repr` shows no hash.
+    """An account. `version` and `created_at` in ms since the epoch; `repr` shows no hash. `written`: its profile's
+    write time in µs.
 
     An account without a password (somebody else vouches for its user) has an empty hash, which nothing matches.
     """
@@ -32,6 +34,7 @@ class User:
     password_hash: str
     version: int
     created_at: int
+    written: int = 0
 
     def __repr__(self) -> str:
         return f"User({self.user_id})"
@@ -53,7 +56,7 @@ class Users:
 
     def find(self, user_id: UUID) -> User | None:
         """The active account of an id."""
-        rows = self._database.run(f"SELECT {_COLUMNS} FROM users_by_id WHERE user_id = ?", user_id)
+        rows = self._database.run(f"SELECT {_READ} FROM users_by_id WHERE user_id = ?", user_id)
         return _user(rows[0]) if rows and rows[0].state == ACTIVE else None
 
     def erased(self, user_id: UUID) -> Erased | None:
@@ -134,10 +137,9 @@ class Users:
         self._database.run(cql, _written(version), password_hash, version, user_id)
 
     def set_profile(self, user: User, now_ms: int) -> None:
-        """Write `display_name` and `bio`."""
+        """Write `display_name` and `bio`: later than what was read, whatever the clock says."""
         cql = "UPDATE users_by_id USING TIMESTAMP ? SET display_name = ?, bio = ? WHERE user_id = ?"
-        self._database.run(cql, max(_written(now_ms), _written(user.created_at) + 1), user.display_name, user.bio,
-                           user.user_id)  # fmt: skip
+        self._database.run(cql, max(_written(now_ms), user.written + 1), user.display_name, user.bio, user.user_id)
 
 
 def next_version(user: User, now_ms: int) -> int:
@@ -160,4 +162,5 @@ def _user(row: Any) -> User:
         user_id=row.user_id, username=row.username or "", display_name=row.display_name or "", bio=row.bio or "",
         password_hash=row.password_hash or "", version=row.token_version or 0,
         created_at=milliseconds(row.created_at) if row.created_at else 0,
+        written=max(row.name_written or 0, row.bio_written or 0),
     )  # fmt: skip
