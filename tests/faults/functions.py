@@ -21,7 +21,7 @@ INPUTS = {"chat-router": topics.COMMANDS, "message-store": topics.EVENTS, "archi
 """What each function reads; its subscription has the function's name."""
 CARELESS = "careless"
 """Name of the function that stands in for one, and acks too early."""
-BOOKIE_LOST = b"Lock on resource /ledgers/available/"
+BOOKIE_LOST = b"Lock on resource /ledgers/available/127"
 BACK_WITHIN = 90.0
 PULSAR_BACK_WITHIN = 180.0
 Json = dict[str, Any]
