@@ -1,0 +1,132 @@
+"""The network between two parts fails under load: cut for half a minute, lossy, long. All recovers by itself.
+
+A cut is told to nobody: no end of a connection, no reset. What is on its way then is sent again, or given up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+import pytest
+
+from tests.faults import network
+from tests.faults.conftest import Trial, on_demand, times
+from tests.faults.crowd import Crowd
+from tests.faults.functions import Functions
+from tests.faults.network import CLIENTS, Link, Network, Unavailable, Way
+from tests.running_stack import Stack
+
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.quiet,
+    pytest.mark.kills_parts,
+    pytest.mark.anyio,
+    pytest.mark.timeout(3600, func_only=True),
+]
+CUT = 30.0
+"""Seconds without a packet."""
+POOR = 10.0
+"""Seconds with a lossy, or a long network."""
+DELAY = 0.2
+"""Seconds that each packet takes longer."""
+BACK_WITHIN = 30.0
+"""Seconds from the end of a cut until there is talk in every room: clients wait a minute for an ack."""
+STORED_WITHIN = 300.0
+CAUGHT_UP = 200
+"""Messages: two seconds of talk, as it goes on meanwhile."""
+LINKS = (
+    Link("gateway", "pulsar"),
+    Link("gateway", "redis"),
+    Link("functions", "pulsar"),
+    Link("functions", "redis"),
+    Link("functions", "cassandra"),
+    Link(CLIENTS, "gateways"),
+)
+WAYS: tuple[Way, ...] = ("both", "both", "there", "back")
+"""Half of the cuts are of one way only."""
+Break = Callable[[Link], AbstractContextManager[None]]
+
+
+@pytest.fixture
+def broken(stack: Stack) -> Iterator[Network]:
+    """The network between the parts, to be broken."""
+    try:
+        with network.network(stack) as ours:
+            yield ours
+    except Unavailable as reason:
+        pytest.skip(f"the network cannot be broken here: {reason}")
+
+
+def links(in_ci: Link) -> list[object]:
+    """One in CI, all on demand: each strikes so often that all together do as often as asked for."""
+    return [link if link == in_ci else pytest.param(link, marks=on_demand) for link in LINKS]
+
+
+def turns() -> int:
+    """How often the network between two parts is broken."""
+    return max(1, -(-times(1) // len(LINKS)))
+
+
+@pytest.mark.parametrize("link", links(in_ci=LINKS[0]), ids=str)
+async def test_a_cut_costs_nobody_anything(
+    functions: Functions, broken: Network, chance: random.Random, trial: Trial, link: Link
+) -> None:
+    """Half a minute, both ways or one; then everybody talks again within the time."""
+
+    async def cuts(crowd: Crowd) -> None:
+        for _ in range(turns()):
+            await asyncio.sleep(chance.uniform(1.0, 3.0))
+            with broken.cut(link, chance.choice(WAYS)):
+                await asyncio.sleep(CUT)
+            await back(crowd, functions)
+        await asyncio.sleep(2.0)
+
+    await trial(f"{link} cut for {CUT:.0f} s", turns(), cuts)
+
+
+@pytest.mark.parametrize("link", links(in_ci=LINKS[3]), ids=str)
+async def test_lost_packets_cost_nobody_anything(
+    functions: Functions, broken: Network, chance: random.Random, trial: Trial, link: Link
+) -> None:
+    """One in twenty, both ways."""
+    await poor(functions, chance, trial, link, f"{link} loses 5 %", broken.lossy)
+
+
+@pytest.mark.parametrize("link", links(in_ci=LINKS[2]), ids=str)
+async def test_a_long_way_costs_nobody_anything(
+    functions: Functions, broken: Network, chance: random.Random, trial: Trial, link: Link
+) -> None:
+    """A fifth of a second there, and another one back."""
+    await poor(
+        functions, chance, trial, link, f"{link} takes 200 ms longer", lambda link: broken.long(link, DELAY)
+    )
+
+
+async def poor(
+    functions: Functions, chance: random.Random, trial: Trial, link: Link, name: str, breaks: Break
+) -> None:
+    """A trial with a network that is poor again and again; there is talk all the time."""
+
+    async def troubles(crowd: Crowd) -> None:
+        for _ in range(turns()):
+            await asyncio.sleep(chance.uniform(1.0, 3.0))
+            with breaks(link):
+                await asyncio.sleep(POOR)
+                await crowd.until_all_talk(BACK_WITHIN)
+            await back(crowd, functions)
+        await asyncio.sleep(2.0)
+
+    await trial(name, turns(), troubles)
+
+
+async def back(crowd: Crowd, functions: Functions) -> None:
+    """Wait until everybody is here and talks, and what was said is stored."""
+    healed = time.monotonic()
+    await crowd.until_settled()
+    await crowd.until_all_talk(BACK_WITHIN)
+    print(f"back after {time.monotonic() - healed:.1f} s")
+    await functions.until_left("message-store", CAUGHT_UP, STORED_WITHIN)
