@@ -98,6 +98,8 @@ class Connection:
         try:
             while (message := await receive())["type"] == "websocket.receive":
                 await self._frame(message["bytes"])
+            if self._writer.stalled:
+                self.close(Disconnect.SLOW)
         finally:
             if self.state is not State.CLOSED:
                 self.gateway.metrics.closed.labels(CLIENT).inc()
@@ -286,7 +288,7 @@ class Connection:
             return
         if self.state in (State.NEW, State.OPENING):
             self.gateway.metrics.connects.labels(reason.name.lower()).inc()
-        self._end(absent=reason is Disconnect.NO_PONG)
+        self._end(absent=reason is Disconnect.NO_PONG or self._writer.stalled)
         self._writer.end(reason.code, reason.reason, self.gateway.limits.linger)
         self.gateway.closed(self, reason)
 

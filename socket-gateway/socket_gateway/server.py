@@ -69,6 +69,7 @@ async def serve_until_signal(settings: Settings, listening: socket.socket) -> No
 def _config(gateway: Gateway, settings: Settings) -> uvicorn.Config:
     class Bounded(Socket):
         kernel_buffer = settings.limits.kernel
+        stall = settings.limits.stall
 
     class Timely(Http):
         patience = settings.limits.request

@@ -42,6 +42,8 @@ class Limits(GatewayLimits):
     """The first one may be filled with positions."""
     kernel: int = 256 * 1024
     """Bytes the kernel may hold for a socket besides: left to itself it grows to megabytes for a reader that sleeps."""
+    stall: float = 10.0
+    """Who takes nothing of what it is owed for so long counts as slow (3008), and the connection is aborted."""
     linger: float = 3.0
     """How long a close frame may take to be read before the connection is cut."""
     address_connections: int = 0

@@ -7,6 +7,7 @@ slow reader, and the same bytes serve every member of a room (frames of a server
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 from asyncio import TimerHandle
@@ -25,6 +26,8 @@ LINGER: Final = 3.0
 CONTROL: Final = 64 * 1024
 """Unsent bytes above which a peer that sends pings without reading the pongs is cut off."""
 FRAGMENTS: Final = 1024
+STALLED: Final = (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH)
+"""What the kernel says of a connection that it gave up; the latter two if a router has told it why."""
 REFUSED: Final = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 """To a handshake with headers too long, or too many of them."""
 
@@ -38,6 +41,10 @@ class Writer(Protocol):
     @property
     def unsent(self) -> int:
         """Bytes that the client has not taken yet."""
+
+    @property
+    def stalled(self) -> bool:
+        """Whether the connection was aborted, as the client's side took nothing of what it was owed for too long."""
 
     def end(self, code: int, reason: str, linger: float) -> None:
         """Send the close frame behind what is already written; cut the connection `linger` seconds later."""
@@ -59,16 +66,26 @@ class Socket(WebSocketsSansIOProtocol):
     cut: TimerHandle | None = None
     kernel_buffer = 256 * 1024
     """Bytes; see settings.Limits.kernel. uvicorn makes these objects itself, so a subclass carries the setting."""
+    stall = 10.0
+    """Seconds; see settings.Limits.stall."""
+    stalled = False
+    """See Writer."""
 
     def connection_made(self, transport: BaseTransport) -> None:
-        """Bounds what the kernel holds for this socket as well."""
+        """Bounds what the kernel holds for this socket as well, and for how long.
+
+        A peer that is gone without a word, and one that does not read, leave bytes unacknowledged or a window closed:
+        the kernel knows since when, and needs no timer of ours for each socket.
+        """
         super().connection_made(transport)
         raw = transport.get_extra_info("socket")
         if raw is not None:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.kernel_buffer)
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(self.stall * 1000))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The end."""
+        self.stalled = isinstance(exc, OSError) and exc.errno in STALLED
         if self.cut is not None:
             self.cut.cancel()
         super().connection_lost(exc)

@@ -10,10 +10,11 @@ from typing import Protocol
 
 import pytest
 
-from tests.faults import scenario
+from tests.faults import network, scenario
 from tests.faults.figures import Run, page, table
 from tests.faults.functions import Functions
 from tests.faults.judge import Verdict
+from tests.faults.network import Network, Unavailable
 from tests.faults.scenario import Trouble
 from tests.running_stack import Stack
 
@@ -86,6 +87,16 @@ def trial(stack: Stack, functions: Functions, chance: random.Random, record: Rec
         assert not verdict.findings, str(verdict)
 
     return trial
+
+
+@pytest.fixture
+def broken(stack: Stack) -> Iterator[Network]:
+    """The network between the parts, to be broken."""
+    try:
+        with network.network(stack) as ours:
+            yield ours
+    except Unavailable as reason:
+        pytest.skip(f"the network cannot be broken here: {reason}")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -112,4 +112,3 @@ def _packet(body: bytes) -> int:
     assert (size, kind) == (11, PACKET_HEADER), "the kernel speaks of a packet in another way"
     number: int = struct.unpack_from("!I", body, 8)[0]
     return number
-

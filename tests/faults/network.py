@@ -1,9 +1,9 @@
 """The network between two parts of a stack, to be cut, made lossy, or made long. Other parts do not notice.
 
 All of a stack is on the loopback of one machine, so a packet's ports say which server it comes from or goes to. Which
-client, its socket says: a client's processes are put into a control group of their own, and iptables tells sockets by the
-group in which they were made; connections that are older than that, by their ports. Rules are in a chain of their own,
-about ports of this stack alone. A shell waits for our end, however we end, and takes them away.
+client, its socket says: a client's processes are put into a control group of their own, and iptables tells sockets by
+the group in which they were made; connections that are older than that, by their ports. Rules are in chains of their
+own, about ports of this stack alone. A shell waits for our end, however we end, and takes them away.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -64,42 +64,39 @@ class Network:
         self._groups = groups
 
     @contextmanager
-    def cut(self, path: Link, way: Way = "both") -> Iterator[None]:
+    def cut(self, link: Link, way: Way = "both") -> Iterator[None]:
         """No packet passes; nobody is told."""
-        with self._ruled(path, way, CUT):
+        with self._broken(link, way, CUT):
             yield
 
     @contextmanager
-    def lossy(self, path: Link) -> Iterator[None]:
+    def lossy(self, link: Link) -> Iterator[None]:
         """One packet in twenty is lost, at random."""
-        with self._ruled(path, "both", LOSSY):
+        with self._broken(link, "both", LOSSY):
             yield
 
     @contextmanager
-    def long(self, path: Link, delay: float) -> Iterator[None]:
-        """Every packet takes so many seconds longer, each way. Raises Unavailable."""
-        try:
-            packets = HeldPackets(QUEUE, delay)
-        except OSError as error:
-            raise Unavailable(str(error)) from error
-        with packets, self._ruled(path, "both", f"-j NFQUEUE --queue-num {QUEUE} --queue-bypass"):
+    def long(self, link: Link, delay: float) -> Iterator[None]:
+        """Every packet takes so many seconds longer, each way. Raises OSError: see `check_queues`."""
+        with (
+            HeldPackets(QUEUE, delay),
+            self._broken(link, "both", f"-j NFQUEUE --queue-num {QUEUE} --queue-bypass"),
+        ):
             yield
 
     @contextmanager
-    def _ruled(self, path: Link, way: Way, target: str) -> Iterator[None]:
-        """Packets on this path meet with `target`; it must be some."""
-        with ExitStack() as groups:
-            pids = self._pids(path.client)
-            group = groups.enter_context(self._grouped(path.client, pids))
-            older = [(client, port) for port in self._ports(path.server) for client in _connected(pids, port)]
-            rules = [*_of_group(group, self._ports(path.server)), *_of_connections(older)]
-            _restore(f"-A {CHAIN}_{hook} {match} {target}" for hook, match in rules if way in ("both", _WAYS[hook]))
-            try:
+    def gone(self, connections: Iterable[tuple[int, int]]) -> Iterator[None]:
+        """These connections (the ports of client and server) are half open: no packet passes on them any more."""
+        with _ruled(_of_connections(connections), "both", CUT):
+            yield
+
+    @contextmanager
+    def _broken(self, link: Link, way: Way, target: str) -> Iterator[None]:
+        pids, ports = self._pids(link.client), self._ports(link.server)
+        with self._grouped(link.client, pids) as group:
+            older = [(client, port) for port in ports for client in _connected(pids, port)]
+            with _ruled([*_of_group(group, ports), *_of_connections(older)], way, target):
                 yield
-            finally:
-                met = _met()
-                _restore(f"-F {CHAIN}_{hook}" for hook in _WAYS)
-        assert met, f"there was no packet between {path}: the network was never broken"
 
     def _pids(self, part: str) -> list[int]:
         if part == CLIENTS:
@@ -118,7 +115,7 @@ class Network:
 
     @contextmanager
     def _grouped(self, name: str, pids: Sequence[int]) -> Iterator[Path]:
-        """A control group of these processes. It goes when the network does; sockets made in it belong to it for ever."""
+        """A control group of these processes for a while; sockets made in it belong to it for ever."""
         group = self._groups / name
         group.mkdir(exist_ok=True)
         homes = {pid: _home(pid, self._groups) for pid in pids}
@@ -155,11 +152,23 @@ _WAYS: Final[dict[str, Way]] = {"OUTPUT": "there", "INPUT": "back"}
 """Where packets of each way are met: where the socket they belong to is the client's."""
 
 
+@contextmanager
+def _ruled(matches: Iterable[tuple[str, str]], way: Way, target: str) -> Iterator[None]:
+    """What matches, at its hook, meets with `target`. It must be some packets."""
+    _restore(f"-A {CHAIN}_{hook} {match} {target}" for hook, match in matches if way in ("both", _WAYS[hook]))
+    try:
+        yield
+    finally:
+        met = _met()
+        _restore(f"-F {CHAIN}_{hook}" for hook in _WAYS)
+    assert met, "no packet was there to be met: the network was never broken"
+
+
 def _of_group(group: Path, ports: Iterable[int]) -> Iterator[tuple[str, str]]:
     place = group.relative_to(_control_groups())
     for port in ports:
-        yield "OUTPUT", f"-p tcp --dport {port} -m cgroup --path {place}"
-        yield "INPUT", f"-p tcp --sport {port} -m cgroup --path {place}"
+        yield "OUTPUT", f"-p tcp --dport {port} -m cgroup --link {place}"
+        yield "INPUT", f"-p tcp --sport {port} -m cgroup --link {place}"
 
 
 def _of_connections(connections: Iterable[tuple[int, int]]) -> Iterator[tuple[str, str]]:
@@ -196,6 +205,15 @@ def _met() -> int:
         ).splitlines()[2:]
     ]  # fmt: skip
     return sum(int(line.split()[0]) for line in lines)
+
+
+def check_queues() -> None:
+    """Raises Unavailable where the kernel hands no packets to programs."""
+    try:
+        with HeldPackets(QUEUE, 0.0):
+            return
+    except OSError as error:
+        raise Unavailable(str(error)) from error
 
 
 def _check_tools() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import pytest
@@ -18,7 +18,6 @@ from tests.faults.conftest import Trial, on_demand, times
 from tests.faults.crowd import Crowd
 from tests.faults.functions import Functions
 from tests.faults.network import CLIENTS, Link, Network, Unavailable, Way
-from tests.running_stack import Stack
 
 pytestmark = [
     pytest.mark.stack,
@@ -49,16 +48,6 @@ LINKS = (
 WAYS: tuple[Way, ...] = ("both", "both", "there", "back")
 """Half of the cuts are of one way only."""
 Break = Callable[[Link], AbstractContextManager[None]]
-
-
-@pytest.fixture
-def broken(stack: Stack) -> Iterator[Network]:
-    """The network between the parts, to be broken."""
-    try:
-        with network.network(stack) as ours:
-            yield ours
-    except Unavailable as reason:
-        pytest.skip(f"the network cannot be broken here: {reason}")
 
 
 def links(in_ci: Link) -> list[object]:
@@ -96,19 +85,25 @@ async def test_lost_packets_cost_nobody_anything(
     await poor(functions, chance, trial, link, f"{link} loses 5 %", broken.lossy)
 
 
+@pytest.fixture
+def longer(broken: Network) -> Break:
+    """A network whose packets take longer."""
+    try:
+        network.check_queues()
+    except Unavailable as reason:
+        pytest.skip(f"the network cannot be made longer here: {reason}")
+    return lambda link: broken.long(link, DELAY)
+
+
 @pytest.mark.parametrize("link", links(in_ci=LINKS[2]), ids=str)
 async def test_a_long_way_costs_nobody_anything(
-    functions: Functions, broken: Network, chance: random.Random, trial: Trial, link: Link
+    functions: Functions, longer: Break, chance: random.Random, trial: Trial, link: Link
 ) -> None:
     """A fifth of a second there, and another one back."""
-    await poor(
-        functions, chance, trial, link, f"{link} takes 200 ms longer", lambda link: broken.long(link, DELAY)
-    )
+    await poor(functions, chance, trial, link, f"{link} takes 200 ms longer", longer)
 
 
-async def poor(
-    functions: Functions, chance: random.Random, trial: Trial, link: Link, name: str, breaks: Break
-) -> None:
+async def poor(functions: Functions, chance: random.Random, trial: Trial, link: Link, name: str, breaks: Break) -> None:
     """A trial with a network that is poor again and again; there is talk all the time."""
 
     async def troubles(crowd: Crowd) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Self
@@ -131,12 +132,18 @@ class Wire:
 
 
 @asynccontextmanager
-async def session(url: str, token: str, *, pongs: bool = True, **connect: Any) -> AsyncIterator[tuple[Wire, Json]]:
-    """A connected client and the result of its connect. Tries again on a temporary error, as every SDK does."""
+async def session(
+    url: str, token: str, *, pongs: bool = True, sock: socket.socket | None = None, **connect: Any
+) -> AsyncIterator[tuple[Wire, Json]]:
+    """A connected client and the result of its connect. Tries again on a temporary error, as every SDK does.
+
+    `sock`: over this one, which is connected already; then there is one try.
+    """
+    options = {} if sock is None else {"sock": sock}
     async with AsyncExitStack() as sockets, asyncio.timeout(None) as patience:
         patience.reschedule(asyncio.get_running_loop().time() + WAIT)
         while True:
-            wire = await sockets.enter_async_context(Wire.open(url, pongs=pongs))
+            wire = await sockets.enter_async_context(Wire.open(url, pongs=pongs, **options))
             reply = await wire.ask(connect={"token": token, **connect})
             if "connect" in reply:
                 patience.reschedule(None)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -173,6 +175,39 @@ async def test_a_reader_that_stops_is_closed_and_the_others_lose_nothing(
             assert wire.offsets(room) == [*numbers, last]
         sleeper.socket.transport.resume_reading()
         assert await sleeper.closed() == 3008
+
+
+async def test_a_reader_that_takes_nothing_for_a_while_is_aborted_however_little_it_is_owed(
+    stack: Any, jwks: Path, people: People
+) -> None:
+    """Recorded as 3008 and cut off without a close frame, which it would not read either; the others go on."""
+    ada, _, mallory = people
+    small = socket.socket()
+    small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 * 1024)
+    async with (
+        running(stack, jwks, Limits(stall=1.0, kernel=8 * 1024, drain=0.1)) as gateway,
+        session(gateway.url, ada.token) as (one, _),
+    ):
+        port = urlsplit(gateway.url).port
+        await asyncio.get_running_loop().run_in_executor(None, small.connect, ("127.0.0.1", port))
+        async with session(gateway.url, mallory.token, sock=small) as (sleeper, _):
+            room = await make_room(one, mallory)
+            await sleeper.until(lambda: sleeper.pushes)
+            sleeper.socket.transport.pause_reading()
+            sends = [
+                {"rpc": {"method": "message.send", "data": {"room": room, "key": key(), "text": "x" * 4000}}}
+                for _ in range(14)
+            ]
+            await wire_sends(one, sends)
+            async with asyncio.timeout(20):
+                while len(gateway.gateway.hub) == 2:  # noqa: ASYNC110 - the kernel ends it
+                    await asyncio.sleep(0.05)
+            await say(one, room)
+            await one.heard(room, 15)
+            exposition, _ = gateway.gateway.metrics.exposition()
+            assert 'chattifier_gateway_connections_closed_total{code="3008"} 1.0' in exposition.decode()
+            sleeper.socket.transport.resume_reading()
+            assert await sleeper.closed() == 1006
 
 
 async def wire_sends(wire: Wire, commands: list[dict[str, Any]]) -> list[dict[str, Any]]:
