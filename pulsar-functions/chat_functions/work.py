@@ -181,14 +181,19 @@ def until_barrier(works: list[Work]) -> tuple[list[Work], list[Work]]:
 def without_hole(works: Sequence[Work]) -> tuple[list[Work], list[Work]]:
     """Works in the order of their offsets, and those that come too early: behind a number whose command is missing.
 
-    Such a command was numbered by an instance that died, and is not acked: the broker will bring it.
+    Such a command was numbered by an instance that died, and is not acked: the broker will bring it. Several works may
+    have one number: clients repeat what is not acked.
     """
     ordered = sorted(works, key=lambda work: work.numbered.offset)
-    committed = [work for work in ordered if work.numbered.committed]
+    going = [work for work in ordered if work.numbered.committed]
     pending = [work for work in ordered if not work.numbered.committed]
-    visible = max((work.numbered.visible for work in pending), default=0)
-    dense = [work for index, work in enumerate(pending) if work.numbered.offset <= visible + 1 + index]
-    return committed + dense, pending[len(dense) :]
+    reached = max((work.numbered.visible for work in pending), default=0)
+    for place, work in enumerate(pending):
+        if work.numbered.offset > reached + 1:
+            return going, pending[place:]
+        reached = max(reached, work.numbered.offset)
+        going.append(work)
+    return going, []
 
 
 def stranger(works: Sequence[Work]) -> UserId | None:
