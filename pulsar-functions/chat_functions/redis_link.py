@@ -21,14 +21,15 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.connection import HiredisRespSerializer
 from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.maint_notifications import MaintNotificationsConfig
 
 from chat_functions import metrics
 
 Args = Sequence[str | int | bytes]
 _TO_REDIS, _FAILED = metrics.CALL.labels("redis"), metrics.CALL_FAILURES.labels("redis")
 AT_ONCE = 16
-"""Pipelines under way; more wait their turn. Each has a connection, which costs ten round trips to introduce, and
-redis-py refuses the 101st: without this bound a crowd that comes back at once is turned away."""
+"""Pipelines under way; more wait their turn. Each has a connection, whose introduction takes a while, and redis-py
+refuses the 101st: without this bound a crowd that comes back at once is turned away."""
 
 
 class Script:
@@ -77,15 +78,20 @@ class RedisLink:
             retry=Retry(NoBackoff(), 0),
             redis_connect_func=self._introduce,
             connection_class=_Connection,
+            # A round trip each, before a connection can be used: on a long way that is all the time that a call has.
+            driver_info=None,
+            maint_notifications_config=MaintNotificationsConfig(enabled=False),
         )
 
     async def _introduce(self, connection: AbstractConnection) -> None:
+        """All in one round trip: on a long way there would be no connection within the timeout otherwise."""
         await connection.on_connect()
         await connection.send_command("INFO", "server")
-        info = await connection.read_response()
-        connection.chattifier_run_id = _run_id(info)  # type: ignore[attr-defined]
         for script in self._scripts:
             await connection.send_command("SCRIPT", "LOAD", script.source)
+        info = await connection.read_response()
+        connection.chattifier_run_id = _run_id(info)  # type: ignore[attr-defined]
+        for _ in self._scripts:
             await connection.read_response()
 
     async def prepare(self) -> None:

@@ -33,6 +33,9 @@ BROKER_SETTINGS = {
     "diskCheckInterval": "1000",
     # A quiet room stands still otherwise, now and then, after an instance was replaced: see topics.advice.
     CLASSIC: "true",
+    # An instance that is gone without a word, with its machine or its cable, keeps its rooms for two of these, at most;
+    # the shipped value is 30.
+    "keepAliveIntervalSeconds": "10",
     # Bounded caches: the shipped values are shares of the JVM's memory, meant for a machine of its own.
     "managedLedgerCacheSizeMB": "64",
     "dbStorage_writeCacheMaxSizeMb": "64",

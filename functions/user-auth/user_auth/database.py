@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 TIMEOUT: Final = 2.0
 """Seconds that a connect or a request may take."""
 
+HEARTBEAT: Final = 5
+"""Seconds of silence after which a connection is asked whether it is there, and seconds for it to answer."""
+
 PAGE: Final = 200
 """Rows of `pages` that are held at once."""
 
@@ -88,4 +91,7 @@ class Database:
             reconnection_policy=ConstantReconnectionPolicy(1.0, max_attempts=None),
             connect_timeout=TIMEOUT,
             control_connection_timeout=TIMEOUT,
+            # A connection whose other end is gone without a word is replaced after so long; the driver's own is a minute.
+            idle_heartbeat_interval=HEARTBEAT,
+            idle_heartbeat_timeout=HEARTBEAT,
         )
