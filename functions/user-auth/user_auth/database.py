@@ -91,7 +91,7 @@ class Database:
             reconnection_policy=ConstantReconnectionPolicy(1.0, max_attempts=None),
             connect_timeout=TIMEOUT,
             control_connection_timeout=TIMEOUT,
-            # A connection whose other end is gone without a word is replaced after so long; the driver's own is a minute.
+            # Whose other end is gone without a word is replaced after so long; the driver's own is a minute.
             idle_heartbeat_interval=HEARTBEAT,
             idle_heartbeat_timeout=HEARTBEAT,
         )
