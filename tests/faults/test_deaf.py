@@ -38,8 +38,8 @@ pytestmark = [
     pytest.mark.anyio,
     pytest.mark.timeout(3600, func_only=True),
 ]
-WINDOW = 10.0
-"""Seconds of talk that are compared: with everybody well, and from the moment on in which the guests are not."""
+WINDOW = 8.0
+"""Seconds of talk that are compared: with everybody well, and from when the guests are not until they are given up."""
 ALLOWED = 1.15
 """How much longer p99 may be for the others."""
 ENOUGH = 10
@@ -120,7 +120,7 @@ async def deafen(stack: Stack, broken: Network, guests: Guests, seats: Sequence[
         assert await closed_as_slow(stack) == before, "somebody was given up too early"
 
         async def all_recorded() -> bool:
-            return await closed_as_slow(stack) == before + len(seats)
+            return await closed_as_slow(stack) >= before + len(seats)
 
         await until("all guests are recorded as slow", all_recorded, struck + STALL + FULL - time.monotonic())
         await until("all guests are offline", guests.offline, struck + OFFLINE - time.monotonic())
