@@ -9,6 +9,9 @@ from uuid import UUID
 import httpx
 import pytest
 
+from tests.running_stack import Stack
+
+from .cable import cable
 from .conftest import Start
 from .function import Function, free_port
 from .people import PASSWORD, Person, attempt, code, erase, me, refresh, sign_up, unique_name
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from cassandra.cluster import Session
 
 pytestmark = pytest.mark.stack
+FOUND_AGAIN_WITHIN = 45.0
+"""Seconds: two heartbeats of five each, and time for a busy machine; with the driver's own it takes nearly sixty."""
 
 
 @pytest.fixture(scope="module")
@@ -132,3 +137,18 @@ def test_without_a_signing_key_there_is_no_session_and_one_that_appears_is_used(
         assert code(attempt(client, person.username, PASSWORD)) == (503, "temporarily_unavailable")
         hidden.rename(key)
         assert person.login()
+
+
+def test_a_cassandra_that_is_cut_off_without_a_word_is_found_again(stack: Stack, start: Start) -> None:
+    """503 while its connection is silent; a new one is there in seconds, long before TCP would give the old one up."""
+    with cable((stack.cassandra.host, stack.cassandra.port)) as way:
+        function = start({"CHATTIFIER_CASSANDRA": f"127.0.0.1:{way.port}"})
+        with function.client() as client:
+            tokens = sign_up(client).login()
+            way.cut()
+            assert code(me(client, tokens)) == (503, "temporarily_unavailable")
+            deadline = time.monotonic() + FOUND_AGAIN_WITHIN
+            while me(client, tokens).status_code == 503:
+                assert time.monotonic() < deadline, "Cassandra was not found again"
+                time.sleep(0.2)
+            assert me(client, tokens).status_code == 200
