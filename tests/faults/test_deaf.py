@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
 import httpx
@@ -161,7 +162,7 @@ async def seated(stack: Stack, guests: Guests) -> AsyncIterator[list[Wire]]:
         seats = []
         for number, guest in enumerate(guests.people):
             gateway = stack.gateways[number // 2 % len(stack.gateways)]
-            seat, _ = await sockets.enter_async_context(session(gateway, guest.token, sock=await connected(gateway)))
+            seat, _ = await sockets.enter_async_context(session(gateway, guest.token, dial=partial(connected, gateway)))
             sockets.callback(seat.socket.transport.abort)
             seats.append(seat)
         yield seats

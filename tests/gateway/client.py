@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import json
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Self
 
@@ -131,18 +131,19 @@ class Wire:
             await wire.leave()
 
 
+Dial = Callable[[], Awaitable[socket.socket]]
+"""A connected socket, with whatever options a test wants."""
+
+
 @asynccontextmanager
 async def session(
-    url: str, token: str, *, pongs: bool = True, sock: socket.socket | None = None, **connect: Any
+    url: str, token: str, *, pongs: bool = True, dial: Dial | None = None, **connect: Any
 ) -> AsyncIterator[tuple[Wire, Json]]:
-    """A connected client and the result of its connect. Tries again on a temporary error, as every SDK does.
-
-    `sock`: over this one, which is connected already; then there is one try.
-    """
-    options = {} if sock is None else {"sock": sock}
+    """A connected client and the result of its connect. Tries again on a temporary error, as every SDK does."""
     async with AsyncExitStack() as sockets, asyncio.timeout(None) as patience:
         patience.reschedule(asyncio.get_running_loop().time() + WAIT)
         while True:
+            options = {} if dial is None else {"sock": await dial()}
             wire = await sockets.enter_async_context(Wire.open(url, pongs=pongs, **options))
             reply = await wire.ask(connect={"token": token, **connect})
             if "connect" in reply:

@@ -182,32 +182,35 @@ async def test_a_reader_that_takes_nothing_for_a_while_is_aborted_however_little
 ) -> None:
     """Recorded as 3008 and cut off without a close frame, which it would not read either; the others go on."""
     ada, _, mallory = people
-    small = socket.socket()
-    small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 * 1024)
+
+    async def small() -> socket.socket:
+        dialled = socket.socket()
+        dialled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 * 1024)
+        dialled.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(dialled, ("127.0.0.1", urlsplit(gateway.url).port))
+        return dialled
+
     async with (
         running(stack, jwks, Limits(stall=1.0, kernel=8 * 1024, drain=0.1)) as gateway,
-        session(gateway.url, ada.token) as (one, _),
+        session(gateway.url, ada.token) as (one, _),session(gateway.url, mallory.token, dial=small) as (sleeper, _)
     ):
-        port = urlsplit(gateway.url).port
-        await asyncio.get_running_loop().run_in_executor(None, small.connect, ("127.0.0.1", port))
-        async with session(gateway.url, mallory.token, sock=small) as (sleeper, _):
-            room = await make_room(one, mallory)
-            await sleeper.until(lambda: sleeper.pushes)
-            sleeper.socket.transport.pause_reading()
-            sends = [
-                {"rpc": {"method": "message.send", "data": {"room": room, "key": key(), "text": "x" * 4000}}}
-                for _ in range(14)
-            ]
-            await wire_sends(one, sends)
-            async with asyncio.timeout(20):
-                while len(gateway.gateway.hub) == 2:  # noqa: ASYNC110 - the kernel ends it
-                    await asyncio.sleep(0.05)
-            await say(one, room)
-            await one.heard(room, 15)
-            exposition, _ = gateway.gateway.metrics.exposition()
-            assert 'chattifier_gateway_connections_closed_total{code="3008"} 1.0' in exposition.decode()
-            sleeper.socket.transport.resume_reading()
-            assert await sleeper.closed() == 1006
+        room = await make_room(one, mallory)
+        await sleeper.until(lambda: sleeper.pushes)
+        sleeper.socket.transport.pause_reading()
+        sends = [
+            {"rpc": {"method": "message.send", "data": {"room": room, "key": key(), "text": "x" * 4000}}}
+            for _ in range(14)
+        ]
+        await wire_sends(one, sends)
+        async with asyncio.timeout(20):
+            while len(gateway.gateway.hub) == 2:  # noqa: ASYNC110 - the kernel ends it
+                await asyncio.sleep(0.05)
+        await say(one, room)
+        await one.heard(room, 15)
+        exposition, _ = gateway.gateway.metrics.exposition()
+        assert 'chattifier_gateway_connections_closed_total{code="3008"} 1.0' in exposition.decode()
+        sleeper.socket.transport.resume_reading()
+        assert await sleeper.closed() == 1006
 
 
 async def wire_sends(wire: Wire, commands: list[dict[str, Any]]) -> list[dict[str, Any]]:
