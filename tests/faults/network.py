@@ -167,8 +167,8 @@ def _ruled(matches: Iterable[tuple[str, str]], way: Way, target: str) -> Iterato
 def _of_group(group: Path, ports: Iterable[int]) -> Iterator[tuple[str, str]]:
     place = group.relative_to(_control_groups())
     for port in ports:
-        yield "OUTPUT", f"-p tcp --dport {port} -m cgroup --link {place}"
-        yield "INPUT", f"-p tcp --sport {port} -m cgroup --link {place}"
+        yield "OUTPUT", f"-p tcp --dport {port} -m cgroup --path {place}"
+        yield "INPUT", f"-p tcp --sport {port} -m cgroup --path {place}"
 
 
 def _of_connections(connections: Iterable[tuple[int, int]]) -> Iterator[tuple[str, str]]:
