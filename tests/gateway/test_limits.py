@@ -192,7 +192,8 @@ async def test_a_reader_that_takes_nothing_for_a_while_is_aborted_however_little
 
     async with (
         running(stack, jwks, Limits(stall=1.0, kernel=8 * 1024, drain=0.1)) as gateway,
-        session(gateway.url, ada.token) as (one, _),session(gateway.url, mallory.token, dial=small) as (sleeper, _)
+        session(gateway.url, ada.token) as (one, _),
+        session(gateway.url, mallory.token, dial=small) as (sleeper, _),
     ):
         room = await make_room(one, mallory)
         await sleeper.until(lambda: sleeper.pushes)
