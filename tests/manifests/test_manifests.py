@@ -152,6 +152,15 @@ def test_monitoring_renders_as_a_component_of_an_overlay(tmp_path: Path) -> None
     assert board["data"]["chattifier.json"] == (ROOT / "k8s" / "monitoring" / "dashboard.json").read_text()
 
 
+def test_the_follower_of_settings_renders_as_a_component_of_an_overlay(tmp_path: Path) -> None:
+    follower = os.path.relpath(ROOT / "k8s" / "config-follower", tmp_path)
+    (tmp_path / "kustomization.yaml").write_text(f"namespace: chattifier\ncomponents: [{follower}]\n")
+    (rendered,) = _rendered(tmp_path)
+    (container,) = rendered["spec"]["template"]["spec"]["containers"]
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert container["image"] == f"ghcr.io/chattifier/tools:{version}"
+
+
 def test_the_top_is_the_evaluation_and_its_namespace() -> None:
     top, evaluation = (_rendered(ROOT / "k8s" / folder) for folder in ("", "overlays/evaluation"))
     assert [one for one in top if one not in evaluation] == [yaml.safe_load((ROOT / "k8s/namespace.yaml").read_text())]
