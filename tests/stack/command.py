@@ -20,10 +20,10 @@ class Done:
     err: str
 
 
-def run(*arguments: str, within: float = 150) -> Done:
-    """Run `chattifier`, on a wide screen, so that tables keep their lines whole."""
+def run(*arguments: str, within: float = 150, **environment: str) -> Done:
+    """Run `chattifier`, on a wide screen, so that tables keep their lines whole; `environment`: more of it."""
     argv = [sys.executable, "-m", "chattifier", *arguments]
-    env = processes.environment(COLUMNS="250")
+    env = processes.environment(COLUMNS="250", **environment)
     done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=within, check=False)
     return Done(done.returncode, done.stdout, done.stderr)
 
