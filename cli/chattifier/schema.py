@@ -91,14 +91,13 @@ def session(address: CassandraAddress) -> Iterator[Callable[[str], Any]]:
         connection = cluster.connect()
         yield lambda statement: connection.execute(statement, timeout=30)
     except NoHostAvailable as error:
-        reasons = list(error.errors.values())
-        if any(isinstance(reason, AuthenticationFailed) for reason in reasons):
+        if any(isinstance(reason, AuthenticationFailed) for reason in error.errors.values()):
             raise StackError(
                 f"Cassandra at {host}:{port} lets nobody in with this name and password: "
                 "set CHATTIFIER_CASSANDRA_USERNAME and CHATTIFIER_CASSANDRA_PASSWORD."
             ) from error
-        if failed := next((reason for reason in reasons if isinstance(reason, ssl.SSLError)), None):
-            raise StackError(f"Cassandra at {host}:{port} and we do not agree on TLS: {failed.reason}.") from error
+        if tls := re.search(r"\[SSL: (\w+)\]", str(error.errors)):  # the driver keeps no more of it than its text
+            raise StackError(f"Cassandra at {host}:{port} and we do not agree on TLS: {tls[1]}.") from error
         raise StackError(f"Cassandra cannot be reached at {host}:{port}.") from error
     finally:
         cluster.shutdown()

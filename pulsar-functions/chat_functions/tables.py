@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
@@ -153,9 +154,10 @@ def _trusting(authorities: Path | None) -> ssl.SSLContext | None:
 
 
 def _why(error: Exception) -> str:
-    """The kinds of what went wrong, of each node where there were several."""
-    nodes = error.errors.values() if isinstance(error, NoHostAvailable) else ()
-    return ", ".join(sorted({type(one).__name__ for one in nodes})) or type(error).__name__
+    """The kinds of what went wrong, of each node where there were several. Of TLS the driver keeps only the text."""
+    errors = list(error.errors.values()) if isinstance(error, NoHostAvailable) else []
+    kinds = {tls[1] if (tls := re.search(r"\[SSL: (\w+)\]", str(one))) else type(one).__name__ for one in errors}
+    return ", ".join(sorted(kinds)) or type(error).__name__
 
 
 def _policy(hosts: list[str]) -> TokenAwarePolicy:
