@@ -8,7 +8,7 @@ import ssl
 import threading
 import time
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -168,7 +168,7 @@ def _tls_before(port: int, tls_port: int, authority: Authority) -> Iterator[None
         loop.close()
 
 
-def _passing_on(port: int) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], object]:
+def _passing_on(port: int) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
     async def passed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection("127.0.0.1", port)
         with closing(writer), closing(back):

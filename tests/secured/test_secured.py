@@ -23,7 +23,7 @@ from tests.auth.people import PASSWORD, unique_name
 from tests.secured.stores import Stores
 from tests.stack.command import run
 
-pytestmark = [pytest.mark.stack, pytest.mark.anyio, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.stack, pytest.mark.anyio, pytest.mark.timeout(func_only=True)]
 QUERY = "SELECT room_id FROM rooms_by_id LIMIT 1"
 READY_WITHIN = 30.0
 
@@ -34,7 +34,7 @@ def test_user_auth_signs_people_up_and_an_operator_s_command_signs_them_out(stor
     with auth_running(tmp_path / "auth", stores.environment) as function, function.client() as client:
         assert client.post("/user/register", json=account).status_code == httpx.codes.CREATED
         tokens = client.post("/user/login", json=account).json()
-        done = run("user", "revoke", account["username"], **stores.environment)
+        done = run("user", "revoke", account["username"], environment=stores.environment)
         assert (done.code, done.err) == (0, "")
         headers = {"Authorization": f"Bearer {tokens['access_token']}"}
         assert client.get("/user/me", headers=headers).status_code == httpx.codes.UNAUTHORIZED
@@ -68,9 +68,9 @@ async def test_functions_take_what_is_secret_from_the_environment_of_their_worke
 
 def test_the_command_reads_and_writes_settings_by_the_broker(stores: Stores, tmp_path: Path) -> None:
     (tmp_path / "limits.yaml").write_text("text_limit: 77")
-    applied = run("config", "apply", str(tmp_path / "limits.yaml"), **stores.environment)
+    applied = run("config", "apply", str(tmp_path / "limits.yaml"), environment=stores.environment)
     assert (applied.code, applied.out) == (0, "limits: text_limit as started → 77\n"), applied.err
-    assert json.loads(run("config", "show", "--json", **stores.environment).out)["limits"]["values"] == {
+    assert json.loads(run("config", "show", "--json", environment=stores.environment).out)["limits"]["values"] == {
         "text_limit": 77
     }
 
@@ -98,14 +98,14 @@ def test_the_command_says_why_cassandra_lets_it_not_in(
 ) -> None:
     """And never the password."""
     changed = {variable: str(strange) if value == "strange" else value}
-    done = run("schema", "apply", **{**stores.environment, **changed})
+    done = run("schema", "apply", environment={**stores.environment, **changed})
     assert done.code == 1
     assert says in done.err
     assert "wrong" not in done.err
 
 
 def test_a_broker_that_strangers_vouch_for_is_not_believed(stores: Stores, strange: Path) -> None:
-    done = run("config", "show", **{**stores.environment, "CHATTIFIER_PULSAR_CA_FILE": str(strange)})
+    done = run("config", "show", environment={**stores.environment, "CHATTIFIER_PULSAR_CA_FILE": str(strange)})
     assert done.code == 1
     assert "Pulsar at" in done.err
     assert stores.environment["CHATTIFIER_PULSAR_TOKEN"] not in done.out + done.err
