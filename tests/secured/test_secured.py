@@ -50,6 +50,7 @@ async def test_a_gateway_is_ready_on_them(stores: Stores, tmp_path: Path) -> Non
         while not gateway.ready:  # noqa: ASYNC110 - readiness is a state, not an event
             await asyncio.sleep(0.05)
     running.cancel()
+    await asyncio.wait([running])
 
 
 async def test_functions_take_what_is_secret_from_the_environment_of_their_worker(stores: Stores) -> None:
