@@ -78,6 +78,7 @@ def images() -> None:
     load = shlex.split(os.environ["CHATTIFIER_LOAD_IMAGE"])
     for image in (*(f"ghcr.io/chattifier/{name}:{TAG}" for name in OURS), HELLO):
         subprocess.run([*load, image], check=True, capture_output=True, timeout=600)
+        print(f"{image} is in the cluster", flush=True)
 
 
 @pytest.fixture(scope="session")
