@@ -22,7 +22,7 @@ from tests.clients.limits import IN_FORCE, ROOMS, Talk, closed_with
 from tests.clients.people import Person, sign_up
 from tests.clients.waiting import until
 from tests.cluster import system
-from tests.cluster.kubernetes import ROOT, await_true, forwarded, kubectl, objects, pods
+from tests.cluster.kubernetes import ROOT, await_true, forwarded, kubectl, objects, pods, rendered
 from tests.cluster.system import Edge
 
 pytestmark = pytest.mark.anyio
@@ -56,14 +56,21 @@ def repository(edge: Edge, tmp_path: Path) -> Iterator[Repository]:
     kubectl("wait", f"pod/{SERVER}", "--for=condition=Ready", "--timeout=120s")
     repository = Repository()
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(_overlay(tmp_path)))
-    kubectl("apply", "--kustomize", str(tmp_path))
+    kubectl("apply", "--filename=-", given=_without_user_auth(rendered(str(tmp_path))))
     try:
         yield repository
         last = repository.commit(limits="# as started", gateway="# as started")
         await_true("the defaults are in force", lambda: _said("config_in_force", last) is not None, IN_FORCE)
     finally:
         kubectl("delete", "deployment/config-follower", f"pod/{SERVER}", f"service/{SERVER}", "--grace-period=5")
-        system.apply()  # the ConfigMap names no repository any more
+        forgotten = [{"op": "remove", "path": "/data/CHATTIFIER_CONFIG_GIT_URL"}]
+        kubectl("patch", "configmap", "chattifier", "--type=json", f"--patch={json.dumps(forgotten)}")
+
+
+def _without_user_auth(manifests: str) -> str:
+    """It is set for tests, which to apply it would undo."""
+    kept = [text for text in manifests.split("\n---\n") if "apiVersion: serving.knative.dev" not in text]
+    return "\n---\n".join(kept)
 
 
 def _git_server(image: str) -> dict[str, Any]:
