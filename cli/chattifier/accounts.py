@@ -26,6 +26,7 @@ class Stores:
     redis_url: str = field(repr=False)
     pulsar_url: str
     pulsar_token: str | None = field(default=None, repr=False)
+    pulsar_ca_file: Path | None = None
     name_kept: int | None = None
 
     def settings(self) -> Settings:
@@ -35,10 +36,14 @@ class Stores:
         kept = {} if self.name_kept is None else {"name_kept_seconds": self.name_kept}
         values = {
             "cassandra": self.cassandra.hosts,
+            "cassandra_username": self.cassandra.login.username,
+            "cassandra_password": self.cassandra.login.password,
+            "cassandra_ca_file": self.cassandra.login.ca_file,
             "keyspace": self.cassandra.keyspace,
             "redis_url": self.redis_url,
             "pulsar_url": self.pulsar_url,
             "pulsar_token": self.pulsar_token,
+            "pulsar_ca_file": self.pulsar_ca_file,
         }
         return Settings.model_validate({**values, **kept})
 

@@ -37,14 +37,16 @@ NOT_TOLD = ("OTEL_SERVICE_NAME", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OT
 
 
 class UserConfig(BaseModel):
-    """What a function instance is told: where its stores are, and any other of its settings."""
+    """What a function instance is told: where its stores are, and any other of its settings. Whoever may read the
+    functions of the tenant sees it: no password of Cassandra's is here, and of Redis only where the URL has one.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow")
     __pydantic_extra__: dict[str, JsonValue]
 
     cassandra: str
     keyspace: str
-    redis_url: str
+    redis_url: str | None
 
 
 def traces(environ: Mapping[str, str]) -> dict[str, JsonValue]:
@@ -129,7 +131,7 @@ class Deployment:
             (
                 *("functions", how, "--function-config-file", str(self.sources.config(name))),
                 *("--py", str(archive), "--parallelism", str(instances_of(name, self.parallelism))),
-                *("--user-config", self.user_config.model_dump_json()),
+                *("--user-config", self.user_config.model_dump_json(exclude_none=True)),
                 *("--custom-runtime-options", json.dumps({"extraLabels": {"digest": self._digest(name, archive)}})),
             )
         )
@@ -138,7 +140,7 @@ class Deployment:
         parts = (
             package.digest(archive),
             self.sources.config(name).read_text(),
-            self.user_config.model_dump_json(),
+            self.user_config.model_dump_json(exclude_none=True),
             str(instances_of(name, self.parallelism)),
         )
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

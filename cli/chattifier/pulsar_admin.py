@@ -26,6 +26,7 @@ class PulsarAdmin:
     admin_url: str
     service_url: str
     token: str | None = field(default=None, repr=False)
+    ca_file: Path | None = None
 
     def run(self, arguments: Sequence[str]) -> None:
         """One call. Raises DeployError with the tool's own words if it fails."""
@@ -48,6 +49,8 @@ class PulsarAdmin:
                 "authPlugin=org.apache.pulsar.client.impl.auth.AuthenticationToken",
                 f"authParams=token:{self.token}",
             ]
+        if self.ca_file:
+            lines += [f"tlsTrustCertsFilePath={self.ca_file.resolve()}", "tlsEnableHostnameVerification=true"]
         path = folder / "client.conf"
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
             file.write("\n".join(lines) + "\n")

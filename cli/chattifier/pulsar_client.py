@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pulsar
 
@@ -14,10 +15,11 @@ from chattifier.errors import StackError
 
 @dataclass(frozen=True)
 class Broker:
-    """Where Pulsar's broker is, with a token if it wants one."""
+    """Where Pulsar's broker is, with a token if it wants one, and authorities if public ones do not vouch for it."""
 
     service_url: str
     token: str | None = field(default=None, repr=False)
+    ca_file: Path | None = None
 
 
 @contextmanager
@@ -29,6 +31,8 @@ def connected(broker: Broker, logger: logging.Logger | None = None) -> Iterator[
     client = pulsar.Client(
         broker.service_url,
         authentication=pulsar.AuthenticationToken(broker.token) if broker.token else None,
+        tls_trust_certs_file_path=str(broker.ca_file) if broker.ca_file else None,
+        tls_validate_hostname=True,
         operation_timeout_seconds=10,
         logger=logger or pulsar.ConsoleLogger(pulsar.LoggerLevel.Error),
     )

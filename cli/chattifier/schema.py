@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
+import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,21 +20,31 @@ LOCAL_REPLICATION = "{'class': 'SimpleStrategy', 'replication_factor': 1}"
 
 
 @dataclass(frozen=True)
+class Login:
+    """What Cassandra wants of who comes: a name with its password, TLS with these authorities; or nothing."""
+
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ca_file: Path | None = None
+
+
+@dataclass(frozen=True)
 class CassandraAddress:
     """Contact points and the keyspace."""
 
     hosts: tuple[tuple[str, int], ...]
     keyspace: str
+    login: Login = Login()
 
     @classmethod
-    def parse(cls, text: str, keyspace: str) -> CassandraAddress:
+    def parse(cls, text: str, keyspace: str, login: Login) -> CassandraAddress:
         """From `host:port,host:port`. Raises StackError if it is not that."""
         matches = [re.fullmatch(r"\s*([^:\s]+):(\d+)\s*", point) for point in text.split(",")]
         if not all(matches) or not re.fullmatch(r"[a-z][a-z0-9_]*", keyspace):
             raise StackError(
                 f"Not a Cassandra address and keyspace: {text!r}, {keyspace!r}. Give host:port[,host:port] and a name."
             )
-        return cls(tuple((match[1], int(match[2])) for match in matches if match), keyspace)
+        return cls(tuple((match[1], int(match[2])) for match in matches if match), keyspace, login)
 
 
 def apply(address: CassandraAddress, replication: str) -> str:
@@ -67,22 +78,43 @@ def await_answer(address: CassandraAddress, seconds: float) -> None:
 def session(address: CassandraAddress) -> Iterator[Callable[[str], Any]]:
     """Open a session without a keyspace; raises StackError if Cassandra cannot be reached."""
     # They take half a second, which other commands need not wait.
-    from cassandra import UnresolvableContactPoints
+    from cassandra import AuthenticationFailed, UnresolvableContactPoints
     from cassandra.cluster import Cluster, NoHostAvailable
 
     logging.getLogger("cassandra").setLevel(logging.ERROR)
     host, port = address.hosts[0]
     try:
-        cluster = Cluster([name for name, _ in address.hosts], port=port, connect_timeout=10)
+        cluster = Cluster([name for name, _ in address.hosts], port=port, connect_timeout=10, **_access(address.login))
     except UnresolvableContactPoints as error:
         raise StackError(f"Cassandra cannot be found: there is no {host}.") from error
     try:
         connection = cluster.connect()
         yield lambda statement: connection.execute(statement, timeout=30)
     except NoHostAvailable as error:
+        if any(isinstance(reason, AuthenticationFailed) for reason in error.errors.values()):
+            raise StackError(
+                f"Cassandra at {host}:{port} lets nobody in with this name and password: "
+                "set CHATTIFIER_CASSANDRA_USERNAME and CHATTIFIER_CASSANDRA_PASSWORD."
+            ) from error
+        if tls := re.search(r"\[SSL: (\w+)\]", str(error.errors)):  # the driver keeps no more of it than its text
+            raise StackError(f"Cassandra at {host}:{port} and we do not agree on TLS: {tls[1]}.") from error
         raise StackError(f"Cassandra cannot be reached at {host}:{port}.") from error
     finally:
         cluster.shutdown()
+
+
+def _access(login: Login) -> dict[str, Any]:
+    """The same for the driver. Whoever the authorities vouch for is a node of Cassandra, whatever address it has."""
+    from cassandra.auth import PlainTextAuthProvider
+
+    access: dict[str, Any] = {}
+    if login.username:
+        access["auth_provider"] = PlainTextAuthProvider(login.username, login.password or "")
+    if login.ca_file:
+        access["ssl_context"] = context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.load_verify_locations(login.ca_file)
+    return access
 
 
 def _statements(owner: str) -> Sequence[str]:

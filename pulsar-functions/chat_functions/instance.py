@@ -85,7 +85,7 @@ class Instance:
         from chat_functions.traces import traces
 
         handler = getattr(importlib.import_module(HANDLERS[function]), function)
-        settings = Settings.from_user_config(config)
+        settings = Settings.read(config, os.environ)
         self._loop = Loop(handler, client, settings, traces(function, settings.traces, name, number))
         self._loop.start()
         return self._loop

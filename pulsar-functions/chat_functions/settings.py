@@ -1,13 +1,15 @@
-"""Settings of the functions: read once from the function's user config, passed in everywhere else.
+"""Settings of the functions: read once, from the function's user config and, for what is secret, the environment of
+its worker; passed in everywhere else.
 
 Those of the groups that it inherits may change while a function runs: see `pulsar_data.config.Live`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, FilePath, StringConstraints
 
 from pulsar_data.config import Limits, Recovery, Storing
 
@@ -22,7 +24,11 @@ class Settings(Limits, Recovery, Storing):
     cassandra: str = "127.0.0.1:9042"
     """Contact points, host:port, comma separated."""
     keyspace: str = "chat"
-    redis_url: str = "redis://127.0.0.1:6379/0"
+    cassandra_username: str = ""
+    cassandra_password: str = Field(default="", repr=False)
+    cassandra_ca_file: FilePath | None = None
+    """Authorities (PEM) that vouch for Cassandra's nodes; with it TLS is spoken."""
+    redis_url: str = Field(default="redis://127.0.0.1:6379/0", repr=False)
 
     key_hours: int = 24
     """How long Redis remembers an idempotency key; Cassandra remembers for ever."""
@@ -47,6 +53,18 @@ class Settings(Limits, Recovery, Storing):
         return [(host, int(port)) for host, port in pairs]
 
     @classmethod
-    def from_user_config(cls, config: dict[str, Any]) -> Settings:
-        """Raises pydantic.ValidationError that names the bad field."""
-        return cls.model_validate(config)
+    def read(cls, config: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
+        """What the user config does not say, the environment may. Raises pydantic.ValidationError that names the bad
+        field.
+        """
+        there = {field: environment[name] for name, field in _IN_ENVIRONMENT.items() if environment.get(name)}
+        return cls.model_validate({**there, **config})
+
+
+_IN_ENVIRONMENT: Final = {
+    "CHATTIFIER_CASSANDRA_USERNAME": "cassandra_username",
+    "CHATTIFIER_CASSANDRA_PASSWORD": "cassandra_password",
+    "CHATTIFIER_CASSANDRA_CA_FILE": "cassandra_ca_file",
+    "CHATTIFIER_REDIS_URL": "redis_url",
+}
+"""The user config of a function can be read by whoever may read the functions of the tenant; this cannot."""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import ssl
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from cassandra import ConsistencyLevel, DriverException, OperationTimedOut
+from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, ResponseFuture, Session
 from cassandra.policies import (
     ConstantReconnectionPolicy,
@@ -73,6 +77,8 @@ class Tables:
             connect_timeout=TIMEOUT,
             idle_heartbeat_interval=5,
             idle_heartbeat_timeout=5,
+            auth_provider=_login(self._settings),
+            ssl_context=_trusting(self._settings.cassandra_ca_file),
         )
         try:
             session = cluster.connect()
@@ -80,7 +86,7 @@ class Tables:
             self._session = session
         except _TRANSIENT as error:
             cluster.shutdown()
-            raise TablesUnavailable(f"Cassandra does not answer: {type(error).__name__}") from error
+            raise TablesUnavailable(f"Cassandra does not answer: {_why(error)}") from error
 
     def bind(self, cql: str, values: Sequence[Any]) -> BoundStatement:
         """A statement with its values. UNSET_VALUE writes nothing; a None would write a null, a tombstone.
@@ -130,6 +136,28 @@ def batch(statements: Sequence[BoundStatement]) -> Statement:
     for statement in statements:
         together.add(statement)
     return together
+
+
+def _login(settings: Settings) -> PlainTextAuthProvider | None:
+    name = settings.cassandra_username
+    return PlainTextAuthProvider(name, settings.cassandra_password) if name else None
+
+
+def _trusting(authorities: Path | None) -> ssl.SSLContext | None:
+    """Whoever they vouch for is a node of Cassandra, whatever address it has: certificates seldom name those."""
+    if authorities is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.load_verify_locations(authorities)
+    return context
+
+
+def _why(error: Exception) -> str:
+    """The kinds of what went wrong, of each node where there were several. Of TLS the driver keeps only the text."""
+    errors = list(error.errors.values()) if isinstance(error, NoHostAvailable) else []
+    kinds = {tls[1] if (tls := re.search(r"\[SSL: (\w+)\]", str(one))) else type(one).__name__ for one in errors}
+    return ", ".join(sorted(kinds)) or type(error).__name__
 
 
 def _policy(hosts: list[str]) -> TokenAwarePolicy:

@@ -96,10 +96,12 @@ class Broker:
             raise
 
     def _client(self) -> pulsar.Client:
-        token = self._settings.pulsar_token
+        token, authorities = self._settings.pulsar_token, self._settings.pulsar_ca_file
         return pulsar.Client(
             self._settings.pulsar_url,
             authentication=pulsar.AuthenticationToken(token) if token else None,
+            tls_trust_certs_file_path=str(authorities) if authorities else None,
+            tls_validate_hostname=True,
             operation_timeout_seconds=10,
             connection_timeout_ms=5000,
             stats_interval_in_seconds=0,

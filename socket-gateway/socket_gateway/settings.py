@@ -82,6 +82,8 @@ class Settings:
     pulsar_url: str
     jwks_file: Path
     pulsar_token: str | None = field(default=None, repr=False)
+    pulsar_ca_file: Path | None = None
+    """Authorities (PEM) that vouch for Pulsar; without it those that are known to everybody."""
     issuer: str = "chattifier"
     audience: str = "chattifier"
     external_issuers: tuple[ExternalIssuer, ...] = ()
@@ -105,6 +107,7 @@ class Settings:
             pulsar_url=environ.get("CHATTIFIER_PULSAR_URL", "pulsar://127.0.0.1:6650"),
             jwks_file=Path(_required(environ, "CHATTIFIER_JWKS_FILE")),
             pulsar_token=environ.get("CHATTIFIER_PULSAR_TOKEN") or None,
+            pulsar_ca_file=_file(environ, "CHATTIFIER_PULSAR_CA_FILE"),
             issuer=environ.get("CHATTIFIER_ISSUER", "chattifier"),
             audience=environ.get("CHATTIFIER_AUDIENCE", "chattifier"),
             external_issuers=_issuers(environ.get("CHATTIFIER_EXTERNAL_ISSUERS", "")),
@@ -123,6 +126,13 @@ def _required(environ: Mapping[str, str], name: str) -> str:
     if not value:
         raise ValueError(f"{name} is not set: it names the file with the public keys that verify access tokens")
     return value
+
+
+def _file(environ: Mapping[str, str], name: str) -> Path | None:
+    path = Path(environ[name]) if environ.get(name) else None
+    if path is not None and not path.is_file():
+        raise ValueError(f"{name} is {str(path)!r}: there is no such file")
+    return path
 
 
 def _issuers(text: str) -> tuple[ExternalIssuer, ...]:

@@ -5,7 +5,8 @@ from cassandra.query import PreparedStatement
 
 EXEC_PROFILE_DEFAULT: object
 
-class NoHostAvailable(Exception): ...
+class NoHostAvailable(Exception):
+    errors: dict[Any, Exception]
 
 class ExecutionProfile:
     def __init__(

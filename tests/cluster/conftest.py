@@ -50,7 +50,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     ours = [item for item in items if HERE in item.path.parents]
     for item in ours:
         item.add_marker("cluster")
-        item.add_marker(pytest.mark.timeout(1200, func_only=True))
+        item.add_marker(pytest.mark.timeout(600, func_only=True))
         if missing is not None:
             item.add_marker(pytest.mark.skip(reason=missing))
     items.sort(key=_turn)
@@ -78,6 +78,7 @@ def images() -> None:
     load = shlex.split(os.environ["CHATTIFIER_LOAD_IMAGE"])
     for image in (*(f"ghcr.io/chattifier/{name}:{TAG}" for name in OURS), HELLO):
         subprocess.run([*load, image], check=True, capture_output=True, timeout=600)
+        print(f"{image} is in the cluster", flush=True)
 
 
 @pytest.fixture(scope="session")

@@ -23,20 +23,16 @@ from chattifier.topics import CONFIG_COMPACTED, FOREVER
 from pulsar_data import topics
 from pulsar_data.errors import Disconnect, ErrorCode
 from pulsar_data.ids import new_key
-from tests.clients.device import Device, devices, group
+from tests.clients.device import devices, group
+from tests.clients.limits import IN_FORCE, ROOMS, Talk, closed_with
 from tests.clients.people import Person, sign_up
-from tests.clients.socket import ErrorReply
 from tests.clients.waiting import until
 from tests.faults.functions import Functions
-from tests.gateway.client import Wire, session
+from tests.gateway.client import session
 from tests.running_stack import Stack
 from tests.stack.command import Done, run
 
 pytestmark = [pytest.mark.stack, pytest.mark.anyio]
-IN_FORCE = 10.0
-"""Seconds until a change must be in force everywhere."""
-ROOMS = 8
-"""So many that each instance of chat-router has some."""
 ADMIN = f"/admin/v2/{topics.CONFIG.replace('://', '/')}"
 
 
@@ -85,33 +81,6 @@ def settings(stack: Stack, tmp_path: Path) -> Iterator[Settings]:
     (empty / "limits.yaml").write_text("# as started")
     done = chosen.command("apply", str(empty))
     assert done.code == 0, done.err
-
-
-class Talk:
-    """Ada on the first gateway and Grace on the second, in rooms that both instances of chat-router have."""
-
-    def __init__(self, ada: Device, grace: Device, rooms: list[str]) -> None:
-        self.places = [(device, room) for device in (ada, grace) for room in rooms]
-
-    async def say(self, length: int) -> set[int]:
-        """Say something of that length everywhere: the codes with which it was refused, 0 if it was not."""
-        return set(await asyncio.gather(*(_code(device, room, length) for device, room in self.places)))
-
-    async def until_all(self, length: int, code: int, within: float = IN_FORCE) -> None:
-        """Until it is so with a message of that length everywhere."""
-
-        async def is_so() -> bool:
-            return await self.say(length) == {code}
-
-        await until(f"a message of {length} characters is answered with {code} everywhere", is_so, within, every=0.05)
-
-
-async def _code(device: Device, room: str, length: int) -> int:
-    try:
-        await device.call("message.send", room=room, text="x" * length)
-    except ErrorReply as error:
-        return error.code
-    return 0
 
 
 @asynccontextmanager
@@ -187,14 +156,7 @@ async def _until_second(stack: Stack, person: Person, code: int | None) -> None:
     """Until a second connection is closed with that code, or not at all, on each gateway."""
     for gateway in stack.gateways:
         async with session(gateway, person.token):
-            await until(f"the second one gets {code}", partial(_second, gateway, person, code), IN_FORCE)
-
-
-async def _second(gateway: str, person: Person, code: int | None) -> bool:
-    async with Wire.open(gateway) as wire:
-        (reply,) = await wire.send({"connect": {"token": person.token}})
-        await wire.until(lambda: wire.over or reply.done())
-        return (wire.socket.close_code if wire.over else None) == code
+            await until(f"the second one gets {code}", partial(closed_with, gateway, person, code), IN_FORCE)
 
 
 async def test_a_broken_file_is_refused_and_what_was_in_force_stays(settings: Settings, talk: Talk) -> None:
@@ -232,7 +194,7 @@ async def test_a_gateway_that_is_started_after_a_change_has_it_at_once(
         os.kill(victim, signal.SIGKILL)
         await until("the gateway is started again", lambda: _is_ready(stack.gateways[0]), 60)
         async with session(stack.gateways[0], ada.token):
-            assert await _second(stack.gateways[0], ada, Disconnect.CONNECTION_LIMIT.code)
+            assert await closed_with(stack.gateways[0], ada, Disconnect.CONNECTION_LIMIT.code)
 
 
 async def _is_ready(gateway: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +21,10 @@ class Done:
     err: str
 
 
-def run(*arguments: str, within: float = 150) -> Done:
-    """Run `chattifier`, on a wide screen, so that tables keep their lines whole."""
+def run(*arguments: str, within: float = 150, environment: Mapping[str, str] | None = None) -> Done:
+    """Run `chattifier`, on a wide screen, so that tables keep their lines whole; `environment`: more of it."""
     argv = [sys.executable, "-m", "chattifier", *arguments]
-    env = processes.environment(COLUMNS="250")
+    env = processes.environment(**(environment or {}), COLUMNS="250")
     done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=within, check=False)
     return Done(done.returncode, done.stdout, done.stderr)
 

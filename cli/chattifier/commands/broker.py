@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from chattifier.commands.access import pulsar_ca_file, pulsar_option
 from chattifier.commands.stack import data_option
 from chattifier.errors import StackError
 from chattifier.layout import Layout
@@ -19,13 +20,13 @@ def broker_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Which Pulsar: that of the local stack of `--data`, or one by address."""
     url = click.option("--service-url", envvar="CHATTIFIER_PULSAR_URL", help="Default: the local stack's.")
     token = click.option("--token", envvar="CHATTIFIER_PULSAR_TOKEN", help="Better given by the environment.")
-    return url(token(data_option(function)))
+    return url(token(pulsar_option(data_option(function))))
 
 
 def broker(layout: Layout, service_url: str | None, token: str | None) -> Broker:
     """What they say. Raises StackError if that is a local stack that does not run."""
     if service_url is not None:
-        return Broker(service_url, token)
+        return Broker(service_url, token, pulsar_ca_file())
     state = read(layout.run_file)
     if state is None or not state.up:
         raise StackError("No local stack is running: start one with `chattifier up`, or give --service-url.")

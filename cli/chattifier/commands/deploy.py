@@ -13,6 +13,7 @@ from rich.console import Console
 from chattifier import package as function_package
 from chattifier import topics
 from chattifier.artifacts import pinned
+from chattifier.commands.access import pulsar_ca_file, pulsar_option
 from chattifier.downloads import Cache
 from chattifier.functions import Deployment, UserConfig, traces
 from chattifier.package import Sources
@@ -48,7 +49,9 @@ def _parse_settings(
     help="host:port[,host:port], as the functions reach it.",
 )
 @click.option("--keyspace", default="chat", envvar="CHATTIFIER_KEYSPACE", show_default=True)
-@click.option("--redis-url", required=True, envvar="CHATTIFIER_REDIS_URL", help="As the functions reach it.")
+@click.option(
+    "--redis-url", envvar="CHATTIFIER_REDIS_URL", help="As the functions reach it. Or give --redis-of-worker."
+)
 @click.option("--parallelism", default=2, show_default=True, type=click.IntRange(1, 64))
 @click.option(
     "--set", "settings", multiple=True, callback=_parse_settings, help="name=JSON: another of their settings."
@@ -63,13 +66,19 @@ def _parse_settings(
 @click.option(
     "--pulsar-home", type=FOLDER, envvar="CHATTIFIER_PULSAR_HOME", help="A Pulsar that is here: no need to fetch one."
 )
+@click.option(
+    "--redis-of-worker",
+    is_flag=True,
+    help="Do not tell the functions where Redis is: they find CHATTIFIER_REDIS_URL in their worker's environment.",
+)
+@pulsar_option
 def deploy(
     admin_url: str,
     service_url: str,
     token: str | None,
     cassandra: str,
     keyspace: str,
-    redis_url: str,
+    redis_url: str | None,
     parallelism: int,
     settings: dict[str, JsonValue],
     functions: Path | None,
@@ -78,19 +87,24 @@ def deploy(
     wait: int,
     cache: str,
     pulsar_home: Path | None,
+    redis_of_worker: bool,
 ) -> None:
     """Make namespaces and topics, and create or update the functions, on any Pulsar. Twice is as good as once.
 
     Where OTEL_ variables name an exporter of traces, the functions are given them.
     """
-    admin = Admin(admin_url.rstrip("/"), token)
+    admin = Admin(admin_url.rstrip("/"), token, pulsar_ca_file())
     distribution = pulsar_home or _distribution(Cache(Path(cache).expanduser()))
     if not search:
         settings = {**settings, "search": False}
     settings = {**traces(os.environ), **settings}
+    if redis_of_worker:
+        redis_url = None
+    elif not redis_url:
+        raise click.UsageError("Where is Redis? Give --redis-url, or --redis-of-worker.")
     config = UserConfig(cassandra=cassandra, keyspace=keyspace, redis_url=redis_url, **settings)
     names = tuple(name for name in FUNCTIONS if search or name != SEARCH_INDEX)
-    tool = PulsarAdmin(distribution, admin.url, service_url, token)
+    tool = PulsarAdmin(distribution, admin.url, service_url, token, admin.ca_file)
     topics.await_ready(admin, wait)
     click.echo(topics.ensure(admin))
     if advice := topics.advice(admin):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from chattifier import schema as cassandra_schema
+from chattifier.commands.access import cassandra_login, cassandra_options
 from chattifier.schema import LOCAL_REPLICATION, CassandraAddress
 
 
@@ -30,8 +31,9 @@ def schema() -> None:
     help="CQL map for a keyspace that is made anew.",
 )
 @click.option("--wait", default=0, help="Seconds to wait for Cassandra to answer at all.")
+@cassandra_options
 def apply(cassandra: str, keyspace: str, replication: str, wait: int) -> None:
     """Make the keyspace and every table that is missing."""
-    address = CassandraAddress.parse(cassandra, keyspace)
+    address = CassandraAddress.parse(cassandra, keyspace, cassandra_login())
     cassandra_schema.await_answer(address, wait)
     click.echo(cassandra_schema.apply(address, replication))

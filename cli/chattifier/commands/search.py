@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 
 from chattifier import reindex as reindexing
+from chattifier.commands.access import cassandra_login, cassandra_options, pulsar_ca_file, pulsar_option
 from chattifier.commands.stack import data_option
 from chattifier.errors import StackError
 from chattifier.layout import Layout
@@ -39,6 +40,8 @@ def _room(_context: click.Context, _parameter: click.Parameter, value: str | Non
 @click.option("--token", envvar="CHATTIFIER_PULSAR_TOKEN", help="For Pulsar; better given by the environment.")
 @click.option("--cassandra", envvar="CHATTIFIER_CASSANDRA", help="host:port[,host:port]")
 @click.option("--keyspace", default="chat", envvar="CHATTIFIER_KEYSPACE", show_default=True)
+@pulsar_option
+@cassandra_options
 @data_option
 def reindex(
     room: RoomId | None,
@@ -52,9 +55,9 @@ def reindex(
     """Make the index again from the stored messages, and wait until it is done. Search goes on meanwhile."""
     if admin_url is None or service_url is None or (cassandra is None and room is None):
         admin_url, service_url, cassandra = _local(layout)
-    console = Console(stderr=True)
+    console, ca = Console(stderr=True), pulsar_ca_file()
     with (
-        reindexing.opened(Broker(service_url, token), Admin(admin_url.rstrip("/"), token)) as work,
+        reindexing.opened(Broker(service_url, token, ca), Admin(admin_url.rstrip("/"), token, ca)) as work,
         nullcontext(iter([room])) if room else reindexing.all_rooms(_address(cassandra, keyspace)) as rooms,
         console.status("Indexing") as shown,
     ):
@@ -63,7 +66,7 @@ def reindex(
 
 
 def _address(cassandra: str | None, keyspace: str) -> CassandraAddress:
-    return CassandraAddress.parse(cassandra or "", keyspace)
+    return CassandraAddress.parse(cassandra or "", keyspace, cassandra_login())
 
 
 def _local(layout: Layout) -> tuple[str, str, str]:

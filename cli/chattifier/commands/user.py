@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chattifier.accounts import Stores, operator, save
+from chattifier.commands.access import cassandra_login, cassandra_options, pulsar_ca_file, pulsar_option
 from chattifier.commands.stack import data_option
 from chattifier.errors import StackError
 from chattifier.layout import Layout
@@ -43,13 +44,16 @@ def stores_options(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--redis-url", envvar="CHATTIFIER_REDIS_URL", help="Default: the local stack's.")
     @click.option("--service-url", envvar="CHATTIFIER_PULSAR_URL", help="Of Pulsar. Default: the local stack's.")
     @click.option("--token", envvar="CHATTIFIER_PULSAR_TOKEN", help="For Pulsar; better given by the environment.")
+    @pulsar_option
+    @cassandra_options
     @wraps(function)
     def command(
         *, layout: Layout, cassandra: str | None, keyspace: str, redis_url: str | None, service_url: str | None,
         token: str | None, **others: Any,
     ) -> Any:  # fmt: skip
         if cassandra and redis_url and service_url:
-            stores = Stores(CassandraAddress.parse(cassandra, keyspace), redis_url, service_url, token)
+            address = CassandraAddress.parse(cassandra, keyspace, cassandra_login())
+            stores = Stores(address, redis_url, service_url, token, pulsar_ca_file())
         elif cassandra or redis_url or service_url:
             raise click.UsageError("Give all of --cassandra, --redis-url and --service-url, or none: the local stack.")
         else:

@@ -8,6 +8,7 @@ from pulsar_data import topics
 from user_auth import logs
 from user_auth.errors import Unavailable
 from user_auth.once import Once
+from user_auth.settings import Settings
 
 if TYPE_CHECKING:
     from pulsar import Producer
@@ -21,9 +22,10 @@ TIMEOUT: Final = 2
 class Announcements:
     """Publishes events of accounts, keyed by user. Thread-safe; connects at the first one."""
 
-    def __init__(self, url: str, token: str | None) -> None:
-        self._url = url
-        self._token = token
+    def __init__(self, settings: Settings) -> None:
+        self._url = settings.pulsar_url
+        self._token = settings.pulsar_token
+        self._authorities = settings.pulsar_ca_file
         self._producer: Once[Producer] = Once(self._connect, patience=2.0 * TIMEOUT)
 
     def tell(self, event: AccountEvent) -> None:
@@ -44,6 +46,8 @@ class Announcements:
         client = Client(
             self._url,
             authentication=authentication,
+            tls_trust_certs_file_path=str(self._authorities) if self._authorities else None,
+            tls_validate_hostname=True,
             operation_timeout_seconds=TIMEOUT,
             connection_timeout_ms=TIMEOUT * 1000,
             logger=logs.PULSAR,

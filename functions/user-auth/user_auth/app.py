@@ -46,7 +46,7 @@ class Parts:
 def parts(settings: Settings) -> Parts:
     """The parts for these settings."""
     database, memory = Database(settings), Memory(settings.redis_url)
-    revocations = Revocations(memory, Announcements(settings.pulsar_url, settings.pulsar_token))
+    revocations = Revocations(memory, Announcements(settings))
     tokens = AccessTokens(KeyFolder(settings.signing_keys), settings.issuer, settings.audience, settings.access_seconds)
     users, sessions = Users(database), Sessions(database)
     return Parts(

@@ -94,4 +94,23 @@ class Database:
             # Whose other end is gone without a word is replaced after so long; the driver's own is a minute.
             idle_heartbeat_interval=HEARTBEAT,
             idle_heartbeat_timeout=HEARTBEAT,
+            **self._access(),
         )
+
+    def _access(self) -> dict[str, Any]:
+        """Login and TLS, as far as they are wanted. Whoever the authorities vouch for is a node of Cassandra, whatever
+        address it has.
+        """
+        access: dict[str, Any] = {}
+        if self._settings.cassandra_username:
+            from cassandra.auth import PlainTextAuthProvider
+
+            password = self._settings.cassandra_password or ""
+            access["auth_provider"] = PlainTextAuthProvider(self._settings.cassandra_username, password)
+        if self._settings.cassandra_ca_file:
+            import ssl
+
+            access["ssl_context"] = context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname = False
+            context.load_verify_locations(self._settings.cassandra_ca_file)
+        return access

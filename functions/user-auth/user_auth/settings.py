@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, FilePath
 
 from pulsar_data.traces import exporter
 
@@ -46,10 +46,16 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     cassandra: tuple[tuple[str, int], ...] = (("127.0.0.1", 9042),)
+    cassandra_username: str | None = None
+    cassandra_password: str | None = Field(default=None, repr=False)
+    cassandra_ca_file: FilePath | None = None
+    """Authorities (PEM) that vouch for Cassandra's nodes; with it TLS is spoken."""
     keyspace: str = "chat"
     redis_url: str = "redis://127.0.0.1:6379/0"
     pulsar_url: str = "pulsar://127.0.0.1:6650"
     pulsar_token: str | None = Field(default=None, repr=False)
+    pulsar_ca_file: FilePath | None = None
+    """Authorities (PEM) that vouch for Pulsar; without it those that are known to everybody."""
     signing_keys: Path = Path("keys")
     issuer: str = "chattifier"
     audience: str = "chattifier"
@@ -81,10 +87,14 @@ class Settings(BaseModel):
 
 
 _PLAIN: Final = {
+    "CHATTIFIER_CASSANDRA_USERNAME": "cassandra_username",
+    "CHATTIFIER_CASSANDRA_PASSWORD": "cassandra_password",
+    "CHATTIFIER_CASSANDRA_CA_FILE": "cassandra_ca_file",
     "CHATTIFIER_KEYSPACE": "keyspace",
     "CHATTIFIER_REDIS_URL": "redis_url",
     "CHATTIFIER_PULSAR_URL": "pulsar_url",
     "CHATTIFIER_PULSAR_TOKEN": "pulsar_token",
+    "CHATTIFIER_PULSAR_CA_FILE": "pulsar_ca_file",
     "CHATTIFIER_SIGNING_KEYS": "signing_keys",
     "CHATTIFIER_ISSUER": "issuer",
     "CHATTIFIER_AUDIENCE": "audience",
