@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 import pytest
 
-from tests.clients.people import sign_up
+from tests.canary import fresh_password
+from tests.clients.device import Device
+from tests.clients.people import Person, sign_up
 from tests.clients.talkers import connected, make_room
 from tests.clients.waiting import until
 from tests.cluster import system
@@ -114,16 +120,41 @@ def test_the_jobs_may_run_again(untouched: Edge) -> None:
 
 
 @pytest.mark.deletes_everything
-def test_to_delete_it_leaves_the_volumes_alone_and_nothing_else(edge: Edge) -> None:
+async def test_to_delete_it_leaves_nothing_but_the_volumes_and_to_apply_it_again_finds_what_was_said(
+    edge: Edge,
+) -> None:
+    """Then all is deleted, namespace and volumes too."""
+    account = {"username": f"t{secrets.token_hex(10)}", "password": fresh_password()}
+    await _post(edge, "/user/register", account)
+    async with _device(edge, account) as ada:
+        room = (await ada.call("room.create", kind="group", name="Kept", members=[]))["room"]
+        await ada.call("message.send", room=room, text="from before")
     claims = {claim["metadata"]["name"] for claim in objects("persistentvolumeclaims")}
     assert claims
     kubectl("delete", "--kustomize", system.EVALUATION, "--wait", within=300)
-    await_true(
-        "only the volumes are left", lambda: _left() == {("PersistentVolumeClaim", name) for name in claims}, 120
-    )
-    kubectl("delete", "--kustomize", system.TOP, "--ignore-not-found", "--wait", within=300)
+    left = {("PersistentVolumeClaim", name) for name in claims}
+    await_true("only the volumes are left", lambda: _left() == left, 120)
+    system.apply()
+    system.await_ready()
+    async with _device(system.edge(), account) as ada:
+        page = await ada.call("message.list", room=room)
+        assert [message["text"] for message in page["messages"]] == ["from before"]
+    kubectl("delete", "--kustomize", system.TOP, "--wait", within=300)
     with pytest.raises(Refused, match="NotFound"):
         kubectl("get", "namespace", NAMESPACE)
+
+
+@asynccontextmanager
+async def _device(edge: Edge, account: Mapping[str, str]) -> AsyncIterator[Device]:
+    tokens = await _post(edge, "/user/login", account)
+    async with Device.connected(Person(tokens["user_id"], tokens["access_token"]), *edge.gateways) as device:
+        yield device
+
+
+async def _post(edge: Edge, path: str, body: Mapping[str, str]) -> Mapping[str, Any]:
+    async with httpx.AsyncClient(base_url=edge.auth, timeout=90, trust_env=False) as http:
+        answer: Mapping[str, Any] = (await http.post(path, json=body)).raise_for_status().json()
+        return answer
 
 
 def _left() -> set[tuple[str, str]]:
