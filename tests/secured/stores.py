@@ -7,7 +7,6 @@ import socket
 import ssl
 import threading
 import time
-from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -96,7 +95,13 @@ client_encryption_options:
 
 
 def _secured_pulsar(part: Part, layout: Layout, authority: Authority, token: str, ports: tuple[int, int]) -> Part:
-    """A broker that lets nobody in without a token; without a functions worker, which takes a minute of a core."""
+    """A broker that lets nobody in without a token; without a functions worker, which takes a minute of a core.
+
+    It logs its settings when it starts: what is secret is in files.
+    """
+    conf = layout.part("pulsar") / "conf"
+    (conf / "secret").write_text(SECRET)
+    (conf / "token").write_text(token)
     settings = {
         "brokerServicePortTls": ports[0],
         "webServicePortTls": ports[1],
@@ -106,12 +111,12 @@ def _secured_pulsar(part: Part, layout: Layout, authority: Authority, token: str
         "authenticationEnabled": "true",
         "authorizationEnabled": "true",
         "authenticationProviders": "org.apache.pulsar.broker.authentication.AuthenticationProviderToken",
-        "tokenSecretKey": f"data:;base64,{b64encode(SECRET.encode()).decode()}",
+        "tokenSecretKey": (conf / "secret").as_uri(),
         "superUserRoles": "admin",
         "brokerClientAuthenticationPlugin": "org.apache.pulsar.client.impl.auth.AuthenticationToken",
-        "brokerClientAuthenticationParameters": f"token:{token}",
+        "brokerClientAuthenticationParameters": (conf / "token").as_uri(),
     }
-    path = layout.part("pulsar") / "conf" / "standalone.conf"
+    path = conf / "standalone.conf"
     kept = [line for line in path.read_text().splitlines() if line.partition("=")[0] not in settings]
     path.write_text("\n".join([*kept, *(f"{name}={value}" for name, value in settings.items())]) + "\n")
     return replace(part, argv=(*part.argv, "--no-functions-worker"))
