@@ -45,9 +45,10 @@ NOTHING = (
     import sys
     sys.path.insert(0, "functions/user-auth")
     import main
+    from user_auth.errors import Unavailable
     memory = main.app.parts(main.settings).memory
     try: memory.knows_place("anywhere")
-    except Exception: pass
+    except Unavailable: pass  # nobody listens: what counts is that it has imported what it asks with
     assert "redis" in sys.modules
     """,
 )
