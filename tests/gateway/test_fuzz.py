@@ -125,7 +125,7 @@ def _sends(command: Json) -> bool:
     return next((name for name in protocol.REQUESTS if command.get(name) is not None), "") == "send"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def talker(stack: Any, jwks: Path, people: People) -> Iterator[Talker]:
     """A gateway of its own, and a connection to it."""
     with Talker(stack, jwks, people) as talker:
