@@ -46,11 +46,14 @@ async def test_a_gateway_is_ready_on_them(stores: Stores, tmp_path: Path) -> Non
     environment = {**stores.environment, "CHATTIFIER_JWKS_FILE": str(tmp_path / "jwks.json")}
     gateway = Gateway(GatewaySettings.of(environment))
     running = asyncio.create_task(gateway.run())
-    async with asyncio.timeout(READY_WITHIN):
-        while not gateway.ready:  # noqa: ASYNC110 - readiness is a state, not an event
-            await asyncio.sleep(0.05)
-    running.cancel()
-    await asyncio.wait([running])
+    try:
+        async with asyncio.timeout(READY_WITHIN):
+            while not gateway.ready:  # noqa: ASYNC110 - readiness is a state, not an event
+                await asyncio.sleep(0.05)
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+        await gateway.close()
 
 
 async def test_functions_take_what_is_secret_from_the_environment_of_their_worker(stores: Stores) -> None:
