@@ -257,6 +257,7 @@ class CrashPoints:
     def pass_by(self, point: str) -> None:
         """Maybe the last line that this process runs."""
         if self._probability and random.random() < self._probability.get(point, 0.0):
+            logs.warning("dies_for_a_test", point=point)
             time.sleep(self.HANGS)
             os.kill(os.getpid(), signal.SIGKILL)
 

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
+from collections import Counter
 from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from chattifier import package
+from chattifier.layout import Layout
 from chattifier.package import Sources
 from tests.faults import scenario
-from tests.faults.conftest import Record
+from tests.faults.conftest import Record, on_demand
 from tests.faults.crowd import Crowd
 from tests.faults.functions import CARELESS, Functions
 from tests.faults.judge import Fault, Verdict
@@ -26,11 +29,11 @@ pytestmark = [pytest.mark.stack, pytest.mark.anyio]
 ROUTER = "chat-router"
 STORE = "message-store"
 ARCHIVE = "archive"
+DEATH = re.compile(r'"event": "dies_for_a_test", "point": "(\w+)"')
 TALK = 12.0
 """Seconds at least."""
-DEATHS = 2
 AT_MOST = 60.0
-"""It talks on for so many seconds until the router has died so often: chance may be slow."""
+"""It talks on for so many seconds until the function has died at each point: chance may be slow."""
 OFTEN = 0.005
 """The part of all batches at which it dies: about one each four seconds an instance."""
 OFTEN_STORING = 0.02
@@ -38,58 +41,80 @@ OFTEN_STORING = 0.02
 OFTEN_READING = 0.005
 """The part of all queries at which archive dies."""
 READERS = 10
+Points = tuple[str, ...]
+
+
+def _points(*points: str) -> pytest.MarkDecorator:
+    """At any of them, in one run; on demand also at each by itself."""
+    each = [pytest.param((point,), marks=on_demand, id=point) for point in points]
+    return pytest.mark.parametrize("points", [*each, pytest.param(points, id="any")])
+
+
+def _name(function: str, points: Points) -> str:
+    return f"{function} dies when {' or '.join(points)}"
+
+
+def _deaths(stack: Stack, function: str) -> Counter[str]:
+    """How often it has died at each point, ever."""
+    paths = Layout(stack.data).function_log(function, 0).parent.glob("*.log")
+    return Counter(point for path in paths for point in DEATH.findall(path.read_bytes().decode(errors="replace")))
 
 
 async def _run(
-    stack: Stack, functions: Functions, chance: random.Random, name: str = ROUTER, readers: int = 0
+    stack: Stack, functions: Functions, chance: random.Random, points: Points, name: str = ROUTER, readers: int = 0
 ) -> tuple[Verdict, int]:
-    """The verdict, and how often the function died. So many read meanwhile, and none waits in vain."""
-    deaths = 0
+    """The verdict, and how often the function died, at each point once at least. So many read, and none in vain."""
+    before = await asyncio.to_thread(_deaths, stack, name)
+    deaths: Counter[str] = Counter()
 
     async def talk(crowd: Crowd) -> None:
         nonlocal deaths
         started = asyncio.get_running_loop().time()
         async with reading(crowd, readers) if readers else nullcontext():
-            while deaths < DEATHS and asyncio.get_running_loop().time() < started + AT_MOST:
+            while not _enough(deaths, points) and asyncio.get_running_loop().time() < started + AT_MOST:
                 await asyncio.sleep(TALK)
-                deaths = await functions.restarts(name)
+                deaths = await asyncio.to_thread(_deaths, stack, name) - before
 
-    return await scenario.run(stack, functions, chance, talk, within=None, again=False), deaths
+    verdict = await scenario.run(stack, functions, chance, talk, within=None, again=False)
+    missing = [point for point in points if not deaths[point]]
+    assert not missing, f"{name} did not die when {', '.join(missing)}: nothing was tested there"
+    return verdict, deaths.total()
 
 
-@pytest.mark.parametrize("point", ["numbered", "published", "committed", "delivered"])
+def _enough(deaths: Counter[str], points: Points) -> bool:
+    return deaths.total() > 1 and all(deaths[point] for point in points)
+
+
+@_points("numbered", "published", "committed", "delivered")
 async def test_a_router_that_dies_between_two_effects_costs_nobody_anything(
-    stack: Stack, functions: Functions, chance: random.Random, record: Record, point: str
+    stack: Stack, functions: Functions, chance: random.Random, record: Record, points: Points
 ) -> None:
     """Whatever it has done before it dies, the command comes again under its numbers, and is answered."""
-    async with functions.settings(ROUTER, {"crash_at": {point: OFTEN}}):
-        verdict, deaths = await _run(stack, functions, chance)
-    record(f"router dies when {point}", deaths, verdict)
-    assert deaths, "the router did not die: nothing was tested"
+    async with functions.settings(ROUTER, {"crash_at": dict.fromkeys(points, OFTEN)}):
+        verdict, deaths = await _run(stack, functions, chance, points)
+    record(_name("router", points), deaths, verdict)
     assert not verdict.findings, str(verdict)
 
 
-@pytest.mark.parametrize("point", ["read", "written", "told"])
+@_points("read", "written", "told")
 async def test_a_store_that_dies_between_two_effects_costs_nobody_anything(
-    stack: Stack, functions: Functions, chance: random.Random, record: Record, point: str
+    stack: Stack, functions: Functions, chance: random.Random, record: Record, points: Points
 ) -> None:
     """Before it has written anything, when all is written, when inboxes know: what comes again is written again."""
-    async with functions.settings(STORE, {"crash_at": {point: OFTEN_STORING}}):
-        verdict, deaths = await _run(stack, functions, chance, STORE)
-    record(f"message-store dies when {point}", deaths, verdict)
-    assert deaths, "message-store did not die: nothing was tested"
+    async with functions.settings(STORE, {"crash_at": dict.fromkeys(points, OFTEN_STORING)}):
+        verdict, deaths = await _run(stack, functions, chance, points, STORE)
+    record(_name(STORE, points), deaths, verdict)
     assert not verdict.findings, str(verdict)
 
 
-@pytest.mark.parametrize("point", ["asked", "read", "answered"])
+@_points("asked", "read", "answered")
 async def test_an_archive_that_dies_around_an_answer_leaves_no_reader_waiting(
-    stack: Stack, functions: Functions, chance: random.Random, record: Record, point: str
+    stack: Stack, functions: Functions, chance: random.Random, record: Record, points: Points
 ) -> None:
     """Before it reads, before it answers, before it acks: readers are answered, once more or by being told to try."""
-    async with functions.settings(ARCHIVE, {"crash_at": {point: OFTEN_READING}}):
-        verdict, deaths = await _run(stack, functions, chance, ARCHIVE, READERS)
-    record(f"archive dies when {point}", deaths, verdict)
-    assert deaths, "archive did not die: nothing was tested"
+    async with functions.settings(ARCHIVE, {"crash_at": dict.fromkeys(points, OFTEN_READING)}):
+        verdict, deaths = await _run(stack, functions, chance, points, ARCHIVE, READERS)
+    record(_name(ARCHIVE, points), deaths, verdict)
     assert not verdict.findings, str(verdict)
 
 
@@ -99,7 +124,6 @@ async def test_the_judge_sees_what_an_acknowledgement_too_early_costs(
     """The same on a function that acks as Pulsar does by default, when `process` returns: commands are lost."""
     archive = package.build(Sources.installed(), tmp_path).read_bytes()
     async with functions.acked_on_return(ROUTER, {"crash_at": {"published": OFTEN}}, archive):
-        verdict, deaths = await _run(stack, functions, chance, CARELESS)
+        verdict, deaths = await _run(stack, functions, chance, ("published",), CARELESS)
     record("router acks too early", deaths, verdict)
-    assert deaths, "the router did not die: nothing was tested"
     assert Fault.VANISHED in verdict.faults, f"nothing was lost, so the tests above prove nothing: {verdict.summary}"
