@@ -24,6 +24,7 @@ from chat_functions.producers import Outgoing, TopicProducer
 from chat_functions.redis_link import RedisLink, RedisUnavailable, call
 from chat_functions.tables import BUCKET, Tables, TablesUnavailable
 from pulsar_data import redis_keys
+from pulsar_data.clock import Clock
 from pulsar_data.events import MessageDeleted, MessageEdited, MessageSent, RoomRebuild
 from pulsar_data.model import RoomId, UserId
 from pulsar_data.rooms import Membership
@@ -66,8 +67,9 @@ class _Stored:
 class Rebuild:
     """Rebuilds rooms, one call a room; waits as long as it takes, since nothing in that room may go on before."""
 
-    def __init__(self, tables: Tables, redis: RedisLink, events: TopicProducer) -> None:
+    def __init__(self, tables: Tables, redis: RedisLink, events: TopicProducer, clock: Clock) -> None:
         self._tables = tables
+        self._clock = clock
         self._redis = redis
         self._events = events
 
@@ -84,8 +86,9 @@ class Rebuild:
 
     async def _mark(self, room: RoomId) -> int:
         rows = await self._tables.read(READ_HEAD, [uuid.UUID(room)])
-        epoch = max(_now(), rows[0][2] + 1 if rows else 0)
-        marker = RoomRebuild(room=room, epoch=epoch, time=_now())
+        now = self._clock.now()
+        epoch = max(now, (rows[0][2] or 0) + 1 if rows else 0)
+        marker = RoomRebuild(room=room, epoch=epoch, time=now)
         if not (await self._events.publish([Outgoing(room, marker.to_json())]))[0]:
             raise _NotPublished(room)
         return epoch
@@ -130,7 +133,7 @@ class Rebuild:
             return {}
         offset, sender, key, text, at, reply_to, named, meta, edited_at, deleted, ttl = rows[0]
         numbers = {"room": room, "epoch": epoch, "offset": offset, "actor": str(sender), "key": str(key), "digest": ""}
-        expires = {} if ttl is None else {"expires": _now() + ttl * 1000}
+        expires = {} if ttl is None else {"expires": self._clock.now() + ttl * 1000}
         common: dict[str, Any] = numbers | expires | {"seq": seq}
         sent = MessageSent(
             **common, time=at, text=text or "", reply_to=reply_to, meta=from_json(meta) if meta else None,
@@ -161,7 +164,7 @@ class Rebuild:
         ]  # fmt: skip
         state, ttl = ("live", "") if stored.facts is not None else ("absent", str(ABSENT))
         # A room without any event has no key that Cassandra could know: without this, each new room asks for a day.
-        look_up_until = _now() + LOOK_UP if offset else 0
+        look_up_until = self._clock.now() + LOOK_UP if offset else 0
         args: list[str | int | bytes] = [run_id, epoch, offset, seq, state, look_up_until, ttl]
         args += [len(stored.recent), *stored.recent]
         fields: dict[str, str | bytes] = {**(stored.facts or {}), **stored.last}
@@ -200,7 +203,3 @@ def _member(row: tuple[Any, ...]) -> tuple[UserId, Membership]:
         role=role, joined_seq=joined, read_seq=max(read or 0, joined), offset=offset or 0, time=at or 0,
         muted_until=muted,
     )  # fmt: skip
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000

@@ -31,7 +31,10 @@ from pulsar_data.events import LOG_ENTRY, LogEntry, MessageRead, RoomEvent, Room
 from pulsar_data.model import RoomId, UserId
 
 READ_EPOCH = "SELECT epoch, offset, seq FROM room_heads WHERE room_id = ?"
-MARK_ABSENT = "INSERT INTO room_heads (room_id, offset, seq, epoch) VALUES (?, ?, ?, ?) USING TIMESTAMP 0 AND TTL 600"
+MARK_ABSENT = "INSERT INTO room_heads (room_id, offset, seq, epoch) VALUES (?, ?, ?, ?) USING TIMESTAMP ? AND TTL 600"
+BEFORE_ALL = 1 << 62
+"""What an absence is written that long before: any real head is later (from 1 on: its offset), and so is each further
+absence, which would be lost behind the end of the one before if it were not."""
 EPOCH_CACHE = 1.0
 """Seconds that a room's epoch is believed. Only a zombie router sends events of an older one, seconds late."""
 AT_ONCE = 2
@@ -195,7 +198,8 @@ class MessageStore:
             values = [room, offset, seq or 0, marker.epoch, offset]
             await self._write([self._tables.bind(rows.WRITE_HEAD, values)])
         else:
-            await self._write([self._tables.bind(MARK_ABSENT, [room, 0, 0, marker.epoch])])
+            values = [room, 0, 0, marker.epoch, marker.epoch - BEFORE_ALL]
+            await self._write([self._tables.bind(MARK_ABSENT, values)])
         self._epochs[marker.room] = (marker.epoch, time.monotonic())
 
     async def _write(self, statements: Sequence[object]) -> None:
