@@ -92,7 +92,8 @@ class GatewayLimits(Model):
     )  # fmt: skip
     inflight: int = Field(
         128, ge=1, le=10_000,
-        description="Unanswered commands of one connection; one more is too many requests (111).",
+        description="Unanswered commands of one connection; one more is too many requests (111). Fewer, but four, "
+        "where a gateway waits for more than this in all: less what is beyond.",
     )  # fmt: skip
     commands: float = Field(100.0, gt=0, le=100_000, description="Commands a second of one user at one gateway.")
     commands_burst: int = Field(
@@ -101,7 +102,8 @@ class GatewayLimits(Model):
     )  # fmt: skip
     commands_pause: float = Field(
         20.0, ge=0, le=3600,
-        description="Seconds: who was closed for that (3013) is not let in for so long, and then without a burst.",
+        description="Seconds: who was closed for that (3013) is not let in for so long, and then without a burst. "
+        "Each time in a row it is twice as long, up to 32 times.",
     )  # fmt: skip
     user_connections: int = Field(
         50, ge=1, le=10_000,

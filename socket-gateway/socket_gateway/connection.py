@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 
 GONE = "client_gone"
 """What became of a call whose client did not wait for the answer."""
-BREATH = 64
-"""Commands of one frame handled before others get a turn."""
+FOR_GOOD = 3500
+"""From this code on it is not to come back: whatever it still sends is of no use to anybody."""
+MISBEHAVED = (Disconnect.TOO_MANY_REQUESTS, Disconnect.BAD_REQUEST)
+"""Who is closed for one of these would be back at once: it may as well wait here, which costs nothing."""
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 
@@ -96,7 +98,7 @@ class Connection:
     async def run(self, receive: Receive) -> None:
         """Handle what the client sends, in order, until the socket is closed by either side."""
         try:
-            while (message := await receive())["type"] == "websocket.receive":
+            while self.state is not State.CLOSED and (message := await receive())["type"] == "websocket.receive":
                 await self._frame(message["bytes"])
             if self._writer.stalled:
                 self.close(Disconnect.SLOW)
@@ -109,12 +111,11 @@ class Connection:
         # The first frame carries positions of hundreds of rooms; later commands are small.
         limit = self.gateway.limits.frame if self.state is State.NEW else self.gateway.limits.text
         try:
-            for count, line in enumerate(protocol.lines(frame), start=1):
+            for line in protocol.lines(frame):
                 await self._handle(protocol.parse(line, limit))
+                await asyncio.sleep(0)  # now it is the turn of others: what is there already comes without one
                 if self.state is State.CLOSED:
                     return
-                if count % BREATH == 0:
-                    await asyncio.sleep(0)
         except BadFrameError:
             self.close(Disconnect.BAD_REQUEST)
 
@@ -141,7 +142,7 @@ class Connection:
         if waiting <= 2 * limits.commands_burst:
             self.refuse(incoming.id, RpcError.of(ErrorCode.TOO_MANY_REQUESTS))
         else:  # it does not listen
-            pace.fill(time.monotonic(), limits.commands_burst + limits.commands * limits.commands_pause)
+            pace.shut(time.monotonic(), limits.commands, limits.commands_burst, limits.commands_pause)
             self.close(Disconnect.TOO_MANY_REQUESTS)
         return False
 
@@ -289,7 +290,9 @@ class Connection:
         if self.state in (State.NEW, State.OPENING):
             self.gateway.metrics.connects.labels(reason.name.lower()).inc()
         self._end(absent=reason is Disconnect.NO_PONG or self._writer.stalled)
-        self._writer.end(reason.code, reason.reason, self.gateway.limits.linger)
+        held = reason in MISBEHAVED
+        deaf = held or reason.code >= FOR_GOOD
+        self._writer.end(reason.code, reason.reason, self.gateway.limits.linger, deaf=deaf, held=held)
         self.gateway.closed(self, reason)
 
     def _end(self, *, absent: bool = False) -> None:
@@ -311,9 +314,7 @@ class Connection:
         for give_up in list(self.subscribing.values()):
             give_up()
         if self._pace is not None:
-            limits = self.gateway.limits
-            longest = 2 * limits.commands_burst / limits.commands + limits.commands_pause
-            self.gateway.paces.remember(self._pace, longest)
+            self.gateway.paces.remember(self._pace, self.gateway.limits.commands)
             self._pace = None
         if self.user:
             rooms, self.rooms = self.rooms, {}
@@ -337,8 +338,12 @@ class Connection:
         self._pinged = False
 
     def too_many(self) -> bool:
-        """Whether it has as many unanswered requests as it may."""
-        return len(self.asked) >= self.gateway.limits.inflight
+        """Whether it has as many unanswered requests as it may. Then the command is to be refused with 111."""
+        if len(self.asked) < self.gateway.requests.share(self.gateway.limits.inflight):
+            return False
+        if self._pace is not None:
+            self._pace.unheard()
+        return True
 
     def ask(self, message: change.Command | Query, asked: int, answered: OnAnswer, span: Span = NOT_TRACED) -> None:
         """Publish a question of this client; `answered` gets what comes, unless the connection ends before."""

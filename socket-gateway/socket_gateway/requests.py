@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from pulsar_data.deliveries import HistoryRead, Reply, RoomOpened, SessionOpened
 from pulsar_data.errors import ErrorCode, RpcError
@@ -13,6 +13,8 @@ from pulsar_data.errors import ErrorCode, RpcError
 Answer = Reply | SessionOpened | RoomOpened | HistoryRead
 OnAnswer = Callable[[Answer], None]
 Kind = Literal["command", "query", "opening"]
+FEW: Final = 4
+"""Unanswered questions that a connection may always have."""
 
 
 def trouble(answer: Answer) -> str:
@@ -46,6 +48,14 @@ class Requests:
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    def share(self, most: int) -> int:
+        """How many of them one connection may have now: `most`, unless many connections have as many.
+
+        Then less what waits beyond `most` (switches share out their buffers so): who asks for much leaves room for who
+        asks for little, however many ask for much.
+        """
+        return max(min(most, FEW), most - max(0, len(self._waiting) - most))
 
     def number(self) -> int:
         """A fresh number, unique within this boot."""

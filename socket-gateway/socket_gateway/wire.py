@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from asyncio import TimerHandle
+from asyncio import BufferedProtocol, TimerHandle
 from asyncio.transports import BaseTransport
 from typing import Final, Protocol, cast
 
@@ -26,6 +26,9 @@ LINGER: Final = 3.0
 CONTROL: Final = 64 * 1024
 """Unsent bytes above which a peer that sends pings without reading the pongs is cut off."""
 FRAGMENTS: Final = 1024
+PIECE: Final = 16 * 1024
+"""Bytes read at once. Left to itself asyncio reads 256 KiB, two thousand commands, of each socket that has them, before
+anybody else gets a turn."""
 STALLED: Final = (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH)
 """What the kernel says of a connection that it gave up; the latter two if a router has told it why."""
 REFUSED: Final = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -46,8 +49,11 @@ class Writer(Protocol):
     def stalled(self) -> bool:
         """Whether the connection was aborted, as the client's side took nothing of what it was owed for too long."""
 
-    def end(self, code: int, reason: str, linger: float) -> None:
-        """Send the close frame behind what is already written; cut the connection `linger` seconds later."""
+    def end(self, code: int, reason: str, linger: float, *, deaf: bool = False, held: bool = False) -> None:
+        """Send the close frame behind what is already written; cut the connection `linger` seconds later.
+
+        `deaf`: until then read no more of it, whatever it sends. `held`: not even then end our half of it.
+        """
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -60,9 +66,11 @@ def text_frame(payload: bytes) -> bytes:
     return struct.pack("!BBQ", 0x81, 127, size) + payload
 
 
-class Socket(WebSocketsSansIOProtocol):
+class Socket(WebSocketsSansIOProtocol, BufferedProtocol):
     """The class for uvicorn's `ws=`. The writer is in `scope["extensions"][WRITER]`."""
 
+    piece = memoryview(bytearray(PIECE))
+    """One for all: what is read is taken out of it at once."""
     cut: TimerHandle | None = None
     kernel_buffer = 256 * 1024
     """Bytes; see settings.Limits.kernel. uvicorn makes these objects itself, so a subclass carries the setting."""
@@ -72,7 +80,7 @@ class Socket(WebSocketsSansIOProtocol):
     """See Writer."""
 
     def connection_made(self, transport: BaseTransport) -> None:
-        """Bounds what the kernel holds for this socket as well, and for how long.
+        """Bounds what the kernel holds for this socket as well, in either direction, and for how long.
 
         A peer that is gone without a word, and one that does not read, leave bytes unacknowledged or a window closed:
         the kernel knows since when, and needs no timer of ours for each socket.
@@ -81,6 +89,7 @@ class Socket(WebSocketsSansIOProtocol):
         raw = transport.get_extra_info("socket")
         if raw is not None:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.kernel_buffer)
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.kernel_buffer)
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(self.stall * 1000))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -89,6 +98,14 @@ class Socket(WebSocketsSansIOProtocol):
         if self.cut is not None:
             self.cut.cancel()
         super().connection_lost(exc)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next piece is to be read into."""
+        return self.piece
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """A piece has come."""
+        self.data_received(bytes(self.piece[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
         """As inherited; but a handshake that cannot be read is answered, which nobody would do otherwise."""
@@ -115,19 +132,24 @@ class Socket(WebSocketsSansIOProtocol):
         """See Writer."""
         return self.transport.get_write_buffer_size()
 
-    def end(self, code: int, reason: str, linger: float) -> None:
+    def end(self, code: int, reason: str, linger: float, *, deaf: bool = False, held: bool = False) -> None:
         """See Writer. Once is enough: a second call does nothing."""
         if self.close_sent or self.transport.is_closing() or self.conn.state is not State.OPEN:
             return
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         self.conn.send_close(code, reason)
-        self._closing(linger)
+        self._closing(linger, deaf=deaf, held=held)
 
-    def _closing(self, linger: float) -> None:
+    def _closing(self, linger: float, *, deaf: bool = False, held: bool = False) -> None:
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
         self.stop_keepalive()
-        if self.read_paused:  # the peer's own close frame is still to come
+        if deaf:  # what it sends fills its own buffers; the end of our half tells it to go, as its answer is not read
+            self.transport.pause_reading()
+            self.read_paused = False  # nobody resumes it
+            if not held and self.transport.can_write_eof():
+                self.transport.write_eof()
+        elif self.read_paused:  # the peer's own close frame is still to come
             self.read_paused = False
             self.transport.resume_reading()
         self.close_timer = self.loop.call_later(linger, self.transport.abort)

@@ -1,4 +1,4 @@
-"""What others notice of a flood: p99 of their messages without it and with it, in turns, on a running stack.
+"""What others notice of a flood: p99 of their messages before it, while it goes on, and behind it, on a running stack.
 
     python -m tests.attacks.comparison DATA one    # fifty sockets of one account
     python -m tests.attacks.comparison DATA many   # of fifty accounts, one each
@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import statistics
 import sys
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,12 +25,12 @@ from tests.running_stack import Stack, attached
 
 SOCKETS: Final = 49
 """One less than a user may have at a gateway."""
-PHASES: Final = 6
-"""Pairs of a quiet one and one with the flood, one after the other: what else the machine does falls on both."""
-PHASE: Final = 8.0
-"""Seconds."""
-SETTLE: Final = 3.0
-"""Seconds of the flood before it is measured: at first each user has a burst."""
+PHASE: Final = 10.0
+"""Seconds of one figure."""
+QUIET: Final = 3
+"""So many phases before the flood, and so many behind it."""
+FLOOD: Final = 15
+"""So many while it goes on: closed, it is back at once, and let in after 20 s, 40 s, 80 s."""
 PAUSE: Final = 0.04
 
 
@@ -88,7 +88,7 @@ async def phase(sender: Wire, listener: Wire, room: str) -> tuple[float, int]:
         else:
             failed += 1
         await asyncio.sleep(PAUSE)
-    return statistics.quantiles(taken, n=100)[98], failed
+    return statistics.quantiles(taken, n=100)[98] if len(taken) > 1 else math.inf, failed
 
 
 async def compare(stack: Stack, tokens: list[str]) -> str:
@@ -96,9 +96,6 @@ async def compare(stack: Stack, tokens: list[str]) -> str:
     ada, grace = [await asyncio.to_thread(sign_up, stack.auth) for _ in range(2)]
     async with session(stack.gateways[0], tokens[0]) as (wire, _):
         target = await make_room(wire)
-    quiet: list[float] = []
-    flooded: list[float] = []
-    done: Counter[str] = Counter()
     async with (
         session(stack.gateways[0], ada.token) as (sender, _),
         session(stack.gateways[-1], grace.token) as (listener, _),
@@ -106,20 +103,22 @@ async def compare(stack: Stack, tokens: list[str]) -> str:
     ):
         room = await make_room(sender, grace)
         await phase(sender, listener, room)  # warm
-        for _ in range(PHASES):
-            quiet.append((await phase(sender, listener, room))[0])
-            await flood.go()
-            await asyncio.sleep(SETTLE)
-            p99, failed = await phase(sender, listener, room)
-            flooded.append(p99)
-            done.update({**await flood.stop(), "refused to others": failed})
-            await asyncio.sleep(SETTLE)
-    without, with_it = statistics.median(quiet), statistics.median(flooded)
-    lines = [f"p99 {name}, ms: {' '.join(f'{one:.1f}' for one in all_)}" for name, all_ in (
-        ("without", quiet), ("with the flood", flooded),
-    )]  # fmt: skip
+
+        async def phases(count: int) -> list[tuple[float, int]]:
+            return [await phase(sender, listener, room) for _ in range(count)]
+
+        before = await phases(QUIET)
+        await flood.go()
+        flooded = await phases(FLOOD)
+        done = await flood.stop()
+        behind = await phases(QUIET)
+    names = (("before", before), ("with the flood", flooded), ("behind", behind))
+    lines = [f"p99 {name}, ms, by {PHASE:.0f} s: {' '.join(f'{p99:.0f}' for p99, _ in all_)}" for name, all_ in names]
+    without = statistics.median(p99 for p99, _ in before + behind)
+    with_it = statistics.median(p99 for p99, _ in flooded)
     lines.append(f"medians {without:.1f} and {with_it:.1f} ms: {100 * (with_it / without - 1):+.0f} %")
-    return "\n".join([*lines, f"the flood: {dict(done)}"])
+    refused = sum(failed for _, failed in flooded)
+    return "\n".join([*lines, f"the flood: {dict(done)}; refused to others meanwhile: {refused}"])
 
 
 async def main(data: str, kind: str) -> None:

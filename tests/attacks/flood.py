@@ -79,8 +79,8 @@ class Flood:
         reader, writer = await asyncio.open_connection(self._place.hostname, self._place.port)
         try:
             writer.write(HANDSHAKE.format(path=self._place.path, netloc=self._place.netloc).encode())
+            await reader.readuntil(b"\r\n\r\n")  # what comes before is not for the socket
             writer.write(_frame(json.dumps({"id": 1, "connect": {"token": token}}).encode()))
-            await reader.readuntil(b"\r\n\r\n")
             self._seen["connects"] += 1
             sending = asyncio.create_task(self._send(writer))
             try:
