@@ -25,6 +25,7 @@ from socket_gateway.wire import Writer, text_frame
 
 if TYPE_CHECKING:
     from socket_gateway.gateway import Gateway
+    from socket_gateway.subscribing import Subscribing
 
 GONE = "client_gone"
 """What became of a call whose client did not wait for the answer."""
@@ -83,8 +84,8 @@ class Connection:
         """Rooms it is in, and the offset at which it joined each."""
         self.typed: dict[RoomId, float] = {}
         """When it last said that its user types, by room."""
-        self.subscribing: dict[RoomId, Callable[[], None]] = {}
-        """Rooms on their way in, and how to give that up."""
+        self.subscribing: dict[RoomId, Subscribing] = {}
+        """Rooms on their way in."""
         self.asked: dict[int, Span] = {}
         """Numbers of the requests that are not answered yet, and their spans."""
         self._writer = writer
@@ -311,8 +312,8 @@ class Connection:
         for number, span in self.asked.items():
             self.gateway.requests.drop(number)
             span.end(GONE)
-        for give_up in list(self.subscribing.values()):
-            give_up()
+        for subscribing in list(self.subscribing.values()):
+            subscribing.give_up()
         if self._pace is not None:
             self.gateway.paces.remember(self._pace, self.gateway.limits.commands)
             self._pace = None

@@ -28,10 +28,10 @@ def subscribe(connection: Connection, number: int, request: SubscribeRequest) ->
     elif connection.too_many():
         connection.refuse(number, RpcError.of(ErrorCode.TOO_MANY_REQUESTS))
     else:
-        _Subscribing(connection, number, room).ask(request)
+        Subscribing(connection, number, room).ask(request)
 
 
-class _Subscribing:
+class Subscribing:
     """One `subscribe`, from the question to its answer; see `opening` for why nothing is lost meanwhile."""
 
     def __init__(self, connection: Connection, number: int, room: RoomId) -> None:
@@ -40,7 +40,7 @@ class _Subscribing:
         self._room = room
         self._asked = connection.gateway.requests.number()
         self._token = connection.gateway.backlog.begin(self._overflow)
-        connection.subscribing[room] = self.give_up
+        connection.subscribing[room] = self
         connection.asked[self._asked] = NOT_TRACED
 
     def ask(self, request: SubscribeRequest) -> None:
@@ -68,6 +68,11 @@ class _Subscribing:
         self._connection.asked.pop(self._asked, NOT_TRACED).end()
         self._connection.subscribing.pop(self._room, None)
         gateway.interest.left_unopened(self._room)
+
+    def unsubscribed(self) -> None:
+        """The client wants it no more: that it does not get it is the answer."""
+        self.give_up()
+        self._connection.refuse(self._number, RpcError.of(ErrorCode.NOT_AVAILABLE))
 
     def _overflow(self) -> None:
         self.give_up()
@@ -105,7 +110,7 @@ def unsubscribe(connection: Connection, number: int, request: UnsubscribeRequest
         connection.refuse(number, RpcError.of(ErrorCode.UNKNOWN_CHANNEL))
         return
     if room in connection.subscribing:
-        connection.subscribing[room]()
+        connection.subscribing[room].unsubscribed()
     elif room in connection.rooms:
         connection.quit(room)
     connection.reply(number, "unsubscribe", b"{}")

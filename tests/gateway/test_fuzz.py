@@ -85,7 +85,7 @@ class Talker:
         return self
 
     async def _open(self) -> None:
-        self._gateway = running(self._stack, self._jwks, Limits(drain=0.1, inflight=1000))
+        self._gateway = running(self._stack, self._jwks, Limits(drain=0.1, inflight=1000, ping=600))
         gateway = await self._gateway.__aenter__()
         async with session(gateway.url, self._people[0].token) as (wire, _):
             self.room = await make_room(wire)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from typing import Any
 
@@ -158,6 +159,18 @@ async def test_what_is_subscribed_already_is_refused(stack: Any, people: People)
         assert await wire.error(subscribe={"channel": f"user:{grace.id}"}) == 102
         assert await wire.error(subscribe={"channel": "lobby"}) == 102
         assert await wire.error(unsubscribe={"channel": "lobby"}) == 102
+
+
+async def test_a_subscribe_that_is_taken_back_at_once_is_answered_too(stack: Any, people: People) -> None:
+    """With 108: it did not come to it. And the room can be had again."""
+    async with session(stack.gateways[0], people[0].token) as (wire, _):
+        channel = f"room:{await make_room(wire)}"
+        await wire.ask(unsubscribe={"channel": channel})
+        sent = await wire.send({"subscribe": {"channel": channel}}, {"unsubscribe": {"channel": channel}})
+        first, second = await asyncio.wait_for(asyncio.gather(*sent), 15)
+        assert first["error"]["code"] == 108
+        assert second["unsubscribe"] == {}
+        assert "subscribe" in await wire.ask(subscribe={"channel": channel})
 
 
 async def test_rooms_of_others_stay_closed(stack: Any, people: People) -> None:
