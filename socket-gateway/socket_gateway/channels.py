@@ -71,7 +71,7 @@ def _room(connection: Connection, number: int, channel: str) -> RoomId | None:
     room = protocol.room_of(channel)
     if room is None:
         connection.refuse(number, RpcError.of(ErrorCode.UNKNOWN_CHANNEL))
-    elif connection.too_many():
+    elif connection.turns_away():
         connection.refuse(number, RpcError.of(ErrorCode.TOO_MANY_REQUESTS))
         return None
     return room

@@ -59,7 +59,7 @@ def handle(connection: Connection, command: Command) -> None:
 
 
 def _rpc(connection: Connection, number: int, request: RpcRequest) -> None:
-    if connection.too_many():
+    if connection.turns_away():
         _refuse(connection, number, request.method, RpcError.of(ErrorCode.TOO_MANY_REQUESTS))
         return
     gateway = connection.gateway

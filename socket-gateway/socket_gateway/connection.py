@@ -338,8 +338,8 @@ class Connection:
             self.close(Disconnect.BAD_REQUEST)
         self._pinged = False
 
-    def too_many(self) -> bool:
-        """Whether it has as many unanswered requests as it may. Then the command is to be refused with 111."""
+    def turns_away(self) -> bool:
+        """Whether the command in hand is to be refused with 111, as too many wait; if so, its pace takes note."""
         if len(self.asked) < self.gateway.requests.share(self.gateway.limits.inflight):
             return False
         if self._pace is not None:

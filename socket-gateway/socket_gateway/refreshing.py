@@ -36,7 +36,7 @@ def refresh(connection: Connection, number: int, request: RefreshRequest) -> Non
 def _check(connection: Connection, number: int, identity: Identity) -> None:
     if identity.user != connection.user:
         connection.close(Disconnect.INVALID_TOKEN)
-    elif connection.too_many() or connection.checking is not None:
+    elif connection.turns_away() or connection.checking is not None:
         connection.refuse(number, RpcError.of(ErrorCode.TOO_MANY_REQUESTS))
     else:
         connection.checking = identity.session

@@ -25,7 +25,7 @@ def subscribe(connection: Connection, number: int, request: SubscribeRequest) ->
         connection.refuse(number, RpcError.of(ErrorCode.ALREADY_SUBSCRIBED if own else ErrorCode.UNKNOWN_CHANNEL))
     elif room in connection.rooms or room in connection.subscribing:
         connection.refuse(number, RpcError.of(ErrorCode.ALREADY_SUBSCRIBED))
-    elif connection.too_many():
+    elif connection.turns_away():
         connection.refuse(number, RpcError.of(ErrorCode.TOO_MANY_REQUESTS))
     else:
         Subscribing(connection, number, room).ask(request)
