@@ -68,9 +68,19 @@ async def functions(stack: Stack) -> AsyncIterator[Functions]:
 
 @pytest.fixture
 def record(request: pytest.FixtureRequest) -> Iterator[Record]:
-    """Put a run into the table: its name, how many faults it had, the verdict."""
+    """Put a run into the table: its name, how many faults it had, the verdict.
+
+    And on the page that CHATTIFIER_FAULT_PAGE names, at once: what runs for hours may be ended before its end.
+    """
     runs = request.config.stash.setdefault(RUNS, [])
-    yield lambda name, faults, verdict: runs.append(Run(name, faults, verdict))
+
+    def record(name: str, faults: int, verdict: Verdict) -> None:
+        runs.append(Run(name, faults, verdict))
+        if path := os.environ.get("CHATTIFIER_FAULT_PAGE"):
+            written = Path(path)
+            written.write_text(page(runs, written.read_text() if written.exists() else ""))
+
+    yield record
 
 
 @pytest.fixture
@@ -100,12 +110,8 @@ def broken(stack: Stack) -> Iterator[Network]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print the table, and write it where CHATTIFIER_FAULT_PAGE says."""
-    runs = config.stash.get(RUNS, [])
-    if runs and (path := os.environ.get("CHATTIFIER_FAULT_PAGE")):
-        written = Path(path)
-        written.write_text(page(runs, written.read_text() if written.exists() else ""))
-    if runs:
+    """Print the table."""
+    if runs := config.stash.get(RUNS, []):
         terminalreporter.section("fault runs")
         for line in table([run.cells for run in runs]):
             terminalreporter.write_line(line)
