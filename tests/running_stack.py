@@ -72,12 +72,16 @@ class Stack:
 
 
 @contextmanager
-def started(data: Path, *options: str) -> Iterator[Stack]:
-    """Start a stack of one's own on free ports, and stop it at the end. It ends with us, however we end."""
+def started(data: Path, *options: str, environment: Mapping[str, str] | None = None) -> Iterator[Stack]:
+    """Start a stack of one's own on free ports, and stop it at the end. It ends with us, however we end.
+
+    `environment`: what all its processes get besides.
+    """
     argv = (sys.executable, "-m", "chattifier", "up", "--data", str(data), "--port-base", str(free_ports()), *options)
     log = data / "up.log"
     # All sign-ups of all tests come from one address.
-    process = processes.start(argv, processes.environment() | {"CHATTIFIER_AUTH_LIMITS": "off"}, data, log)
+    given = {"CHATTIFIER_AUTH_LIMITS": "off", **(environment or {})}
+    process = processes.start(argv, processes.environment(**given), data, log)
     try:
         _await_up(data, log, process.poll)
         yield attached(data)

@@ -2,6 +2,7 @@
 
     python -m tests.attacks.comparison DATA one    # fifty sockets of one account
     python -m tests.attacks.comparison DATA many   # of fifty accounts, one each
+    python -m tests.attacks.comparison DATA many 60   # for so many times ten seconds
 
 It needs a quiet machine. The flood takes its share of the same processor, at the lowest priority there is.
 """
@@ -30,7 +31,7 @@ PHASE: Final = 10.0
 QUIET: Final = 3
 """So many phases before the flood, and so many behind it."""
 FLOOD: Final = 15
-"""So many while it goes on: closed, it is back at once, and let in after 20 s, 40 s, 80 s."""
+"""So many while it goes on, unless told: closed, it is back at once, and let in after 20 s, 40 s, 80 s."""
 PAUSE: Final = 0.04
 
 
@@ -91,7 +92,7 @@ async def phase(sender: Wire, listener: Wire, room: str) -> tuple[float, int]:
     return statistics.quantiles(taken, n=100)[98] if len(taken) > 1 else math.inf, failed
 
 
-async def compare(stack: Stack, tokens: list[str]) -> str:
+async def compare(stack: Stack, tokens: list[str], phases_of_flood: int) -> str:
     """The figures, for people."""
     ada, grace = [await asyncio.to_thread(sign_up, stack.auth) for _ in range(2)]
     async with session(stack.gateways[0], tokens[0]) as (wire, _):
@@ -109,7 +110,7 @@ async def compare(stack: Stack, tokens: list[str]) -> str:
 
         before = await phases(QUIET)
         await flood.go()
-        flooded = await phases(FLOOD)
+        flooded = await phases(phases_of_flood)
         done = await flood.stop()
         behind = await phases(QUIET)
     names = (("before", before), ("with the flood", flooded), ("behind", behind))
@@ -121,11 +122,11 @@ async def compare(stack: Stack, tokens: list[str]) -> str:
     return "\n".join([*lines, f"the flood: {dict(done)}; refused to others meanwhile: {refused}"])
 
 
-async def main(data: str, kind: str) -> None:
+async def main(data: str, kind: str, phases: str = str(FLOOD)) -> None:
     """See the module."""
     stack = attached(Path(data))
     people = [sign_up(stack.auth) for _ in range(1 if kind == "one" else SOCKETS)]
-    print(await compare(stack, [people[number % len(people)].token for number in range(SOCKETS)]))
+    print(await compare(stack, [people[number % len(people)].token for number in range(SOCKETS)], int(phases)))
 
 
 if __name__ == "__main__":

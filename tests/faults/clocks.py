@@ -33,20 +33,31 @@ def _library(folder: Path) -> Path:
 
 
 class WrongClock:
-    """One clock. Whoever has `environment` goes by it. `folder` is its own."""
+    """One clock. Whoever has `environment` goes by it; of those, with `of`, only whose command line has that in it.
 
-    def __init__(self, folder: Path) -> None:
+    `folder` is its own.
+    """
+
+    def __init__(self, folder: Path, of: str = "") -> None:
         self._file = folder / "off"
         self._file.write_bytes(bytes(8))
         self.environment: Mapping[str, str] = {
             "LD_PRELOAD": str(_library(folder)),
             "WRONG_CLOCK": str(self._file),
+            "WRONG_CLOCK_OF": of,
         }
 
     def set(self, seconds: int) -> None:
         """So many seconds ahead (negative: behind) of the right time, from now on."""
         with self._file.open("r+b") as file:  # the same file: its processes have it mapped
             file.write(struct.pack("=q", seconds))
+
+    def is_of(self, pid: int) -> bool:
+        """Whether a process goes by it."""
+        process = Path(f"/proc/{pid}")
+        words = (process / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
+        mapped = f"WRONG_CLOCK={self._file}\0".encode() in (process / "environ").read_bytes()
+        return mapped and self.environment["WRONG_CLOCK_OF"] in words
 
 
 @asynccontextmanager
@@ -62,16 +73,12 @@ async def instance(stack: Stack, functions: Functions, function: str, clock: Wro
         await functions.kill(function, 0)
         await functions.until_all_consume(function)
         pid = (await functions.processes(function))[0]
-        assert _goes_wrong(pid), "it goes by the right clock"
+        assert clock.is_of(pid), "it goes by the right clock"
         yield
     finally:
         _replace(python, ours)
         await functions.kill(function, 0)
         await functions.until_all_consume(function)
-
-
-def _goes_wrong(pid: int) -> bool:
-    return b"WRONG_CLOCK=" in Path(f"/proc/{pid}/environ").read_bytes()
 
 
 def _replace(program: Path, text: str) -> None:

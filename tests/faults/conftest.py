@@ -11,6 +11,7 @@ from typing import Protocol
 import pytest
 
 from tests.faults import network, scenario
+from tests.faults.crowd import Doors
 from tests.faults.figures import Run, page, table
 from tests.faults.functions import Functions
 from tests.faults.judge import Verdict
@@ -24,8 +25,10 @@ Record = Callable[[str, int, Verdict], None]
 class Trial(Protocol):
     """Strike while everybody talks: nothing may be lost, doubled, or late by more than `within` seconds."""
 
-    def __call__(self, name: str, faults: int, trouble: Trouble, within: float | None = None) -> Awaitable[None]:
-        """`name` and `faults` are for the table."""
+    def __call__(
+        self, name: str, faults: int, trouble: Trouble, within: float | None = None, *, doors: Doors | None = None
+    ) -> Awaitable[None]:
+        """`name` and `faults` are for the table. `doors`: where people come in, if not at all gateways by turns."""
 
 
 def times(in_ci: int) -> int:
@@ -87,9 +90,11 @@ def record(request: pytest.FixtureRequest) -> Iterator[Record]:
 def trial(stack: Stack, functions: Functions, chance: random.Random, record: Record) -> Trial:
     """One that is judged, and put into the table."""
 
-    async def trial(name: str, faults: int, trouble: Trouble, within: float | None = None) -> None:
+    async def trial(
+        name: str, faults: int, trouble: Trouble, within: float | None = None, *, doors: Doors | None = None
+    ) -> None:
         async def run() -> Verdict:
-            verdict = await scenario.run(stack, functions, chance, trouble, within=within, again=True)
+            verdict = await scenario.run(stack, functions, chance, trouble, within=within, again=True, doors=doors)
             record(name, faults, verdict)
             return verdict
 

@@ -18,6 +18,7 @@ from tests.clients.journal import Journal
 from tests.clients.people import Person, sign_up
 from tests.clients.waiting import until
 from tests.faults.judge import StoredRoom
+from tests.running_stack import Stack
 
 ROOMS = 10
 MEMBERS = 10
@@ -39,6 +40,19 @@ class Doors(Protocol):
     @property
     def gateways(self) -> Sequence[str]:
         """ws:// addresses."""
+
+
+@dataclass(frozen=True)
+class Entrance:
+    """Other doors than all of a stack's."""
+
+    auth: str
+    gateways: tuple[str, ...]
+
+    @classmethod
+    def by_edge(cls, stack: Stack) -> Entrance:
+        """People come in by the edge, which chooses a gateway. They sign up behind it, without its limits."""
+        return cls(stack.auth, (f"{stack.edge.replace('http', 'ws', 1)}/connection/websocket",))
 
 
 @dataclass(frozen=True)

@@ -36,11 +36,12 @@ HEADING = """\
 # What was killed, and what it cost
 
 Written by `scripts/faults`. A hundred clients in ten rooms over two gateways send a hundred messages a second, all
-told, at times fixed beforehand, while parts of the system are killed at random moments, or the network between them
-fails: it is cut without a word to either side, half of the time one way only; it loses 5 % of its packets; each packet
-takes 200 ms longer. Each client writes down what it attempted, what was acked, and what it received; a judge
-(`tests/faults/judge.py`, itself tested) then compares: acked is stored, stored was attempted, numbers are dense, every
-member got the rows of its room in their order, none twice.
+told, at times fixed beforehand, while at random moments parts of the system are killed, or stand still for half a
+minute, their disks fill, their clocks jump by an hour, or the network between them fails: it is cut without a word to
+either side, half of the time one way only; it loses 5 % of its packets; each packet takes 200 ms longer. Each client
+writes down what it attempted, what was acked, and what it received; a judge (`tests/faults/judge.py`, itself tested)
+then compares: acked is stored, stored was attempted, numbers are dense, every member got the rows of its room in their
+order, none twice.
 
 *lost*: acked and not stored, or stored and not received. *doubled*: stored or received twice. *worst*: from the moment
 a message was meant to be sent until the last member had it, the death included. *router acks too early* is the

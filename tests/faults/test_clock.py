@@ -6,11 +6,7 @@ A gateway judges when a token ends by its own clock, whatever that says: that is
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 import random
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,32 +15,18 @@ import pytest
 
 from tests.canary import fresh_password
 from tests.clients.device import Device
-from tests.clients.journal import Refused
 from tests.clients.people import Person, sign_up
 from tests.clients.socket import ErrorReply, Socket
-from tests.faults import clocks, scenario
-from tests.faults.clocks import HOUR, WrongClock
+from tests.faults import clocks
+from tests.faults.clocks import WrongClock
 from tests.faults.conftest import Record, times
-from tests.faults.crowd import Crowd, Doors
+from tests.faults.crowd import Crowd, Entrance
 from tests.faults.functions import Functions
+from tests.faults.jumps import Jumps, all_read, edited
 from tests.running_stack import Stack, free_ports
 
 pytestmark = [pytest.mark.stack, pytest.mark.quiet, pytest.mark.anyio, pytest.mark.timeout(1800, func_only=True)]
-READS_WITHIN = 20.0
-"""Seconds for everybody to be answered: a reader whose question always meets the wrong clock would never be."""
 EXPIRED = 109
-
-
-@dataclass(frozen=True)
-class Entrance:
-    """Other doors than all of the stack's."""
-
-    auth: str
-    gateways: tuple[str, ...]
-
-
-Jump = Callable[[int, Crowd], Awaitable[None]]
-"""What must hold once the clock is so many seconds off."""
 
 
 @pytest.fixture
@@ -53,47 +35,10 @@ def clock(tmp_path: Path) -> WrongClock:
     return WrongClock(tmp_path)
 
 
-@dataclass(frozen=True)
-class Jumps:
-    """A run in which a clock jumps an hour ahead, an hour back from there, an hour behind, and so on."""
-
-    stack: Stack
-    functions: Functions
-    chance: random.Random
-    record: Record
-    clock: WrongClock
-
-    async def judged(self, name: str, faults: int, holds: Jump, doors: Doors | None = None) -> None:
-        """Nothing is lost, doubled or refused."""
-
-        async def jumps(crowd: Crowd) -> None:
-            for seconds in itertools.islice(itertools.cycle((HOUR, -HOUR)), faults):
-                await asyncio.sleep(self.chance.uniform(0.5, 2.0))
-                self.clock.set(seconds)
-                await holds(seconds, crowd)
-            await asyncio.sleep(1.0)
-            self.clock.set(0)
-            refused = [entry for journal in crowd.journals for entry in journal.of(Refused)]
-            assert not refused, f"{len(refused)} were refused, the first with {refused[0].code}"
-
-        verdict = await scenario.run(
-            self.stack, self.functions, self.chance, jumps, within=None, again=True, doors=doors
-        )  # fmt: skip
-        self.record(name, faults, verdict)
-        assert not verdict.findings, str(verdict)
-
-
 @pytest.fixture
 def jumps(stack: Stack, functions: Functions, chance: random.Random, record: Record, clock: WrongClock) -> Jumps:
     """With the clock of the test."""
     return Jumps(stack, functions, chance, record, clock)
-
-
-async def _all_read(crowd: Crowd, count: int = 20) -> None:
-    """So many read, and all are answered: whichever instance has them."""
-    async with asyncio.timeout(READS_WITHIN), asyncio.TaskGroup() as tasks:
-        for client, room in itertools.islice(zip(crowd.clients, crowd.homes, strict=True), count):
-            tasks.create_task(client.rpc("message.list", {"room": room, "limit": 20}))
 
 
 @pytest.mark.parametrize("function", ["chat-router", "message-store", "archive"])
@@ -101,23 +46,8 @@ async def test_a_wrong_clock_of_a_function_changes_nothing(
     stack: Stack, functions: Functions, jumps: Jumps, clock: WrongClock, function: str
 ) -> None:
     """One of its two instances is an hour off. Reads are answered, and of two edits the later one stays."""
-    (ada,) = await sign_up(stack.auth, 1)
-    async with clocks.instance(stack, functions, function, clock), Device.connected(ada, stack.gateways[0]) as device:
-        rooms = [(await device.call("room.create", kind="group", name=f"clock {n}"))["room"] for n in range(4)]
-        seqs = [(await device.call("message.send", room=room, text="first"))["seq"] for room in rooms]
-
-        async def holds(seconds: int, crowd: Crowd) -> None:
-            await _all_read(crowd)
-            for room, seq in zip(rooms, seqs, strict=True):
-                await device.call("message.edit", room=room, seq=seq, text=f"by a clock {seconds} s off")
-                await _stored_as(device, room, seq, f"by a clock {seconds} s off")
-
+    async with clocks.instance(stack, functions, function, clock), edited(stack) as holds:
         await jumps.judged(f"clock of {function} ± 1 h", times(2), holds)
-
-
-async def _stored_as(device: Device, room: str, seq: int, text: str) -> None:
-    page = await device.call("message.list", room=room, after=seq - 1, limit=1)
-    assert [message["text"] for message in page["messages"]] == [text]
 
 
 async def test_a_wrong_clock_of_a_gateway_only_changes_when_tokens_end(
@@ -129,7 +59,7 @@ async def test_a_wrong_clock_of_a_gateway_only_changes_when_tokens_end(
     async with clocks.twin(pid, old, port, "/readyz", tmp_path / "gateway.log", clock):
 
         async def holds(seconds: int, crowd: Crowd) -> None:
-            await _all_read(crowd)
+            await all_read(crowd)
             (person,) = await sign_up(stack.auth, 1)
             if seconds > 0:
                 assert await _refused(wrong, person) == EXPIRED

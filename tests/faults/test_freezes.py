@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.faults.conftest import Trial, on_demand, times
-from tests.faults.crowd import Crowd
+from tests.faults.crowd import Crowd, Entrance
 from tests.faults.functions import Functions
 from tests.running_stack import Stack
 
@@ -30,7 +30,7 @@ FROZEN = 30.0
 """Seconds."""
 TALKS_WITHIN = 120.0
 """Seconds from waking up until there is talk in every room."""
-PARTS = ("chat-router", "message-store", "archive", "gateway", "redis", "cassandra", "pulsar")
+PARTS = ("chat-router", "message-store", "archive", "gateway", "redis", "cassandra", "pulsar", "edge")
 
 
 @pytest.mark.parametrize("part", [PARTS[0], *(pytest.param(part, marks=on_demand) for part in PARTS[1:])])
@@ -50,7 +50,8 @@ async def test_a_frozen_part_costs_nobody_anything(
             await functions.until_left("message-store", 200, 300)
         await asyncio.sleep(2.0)
 
-    await trial(f"SIGSTOP {part} for {FROZEN:.0f} s", faults, freezes)
+    doors = Entrance.by_edge(stack) if part == "edge" else None
+    await trial(f"SIGSTOP {part} for {FROZEN:.0f} s", faults, freezes, doors=doors)
 
 
 @contextmanager

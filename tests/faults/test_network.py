@@ -15,9 +15,10 @@ import pytest
 
 from tests.faults import network
 from tests.faults.conftest import Trial, on_demand, times
-from tests.faults.crowd import Crowd
+from tests.faults.crowd import Crowd, Doors, Entrance
 from tests.faults.functions import Functions
 from tests.faults.network import CLIENTS, Link, Network, Unavailable, Way
+from tests.running_stack import Stack
 
 pytestmark = [
     pytest.mark.stack,
@@ -44,6 +45,7 @@ LINKS = (
     Link("functions", "redis"),
     Link("functions", "cassandra"),
     Link(CLIENTS, "gateways"),
+    Link("edge", "gateways"),
 )
 WAYS: tuple[Way, ...] = ("both", "both", "there", "back")
 """Half of the cuts are of one way only."""
@@ -60,9 +62,14 @@ def turns() -> int:
     return max(1, -(-times(1) // len(LINKS)))
 
 
+def doors(stack: Stack, link: Link) -> Doors | None:
+    """Where people come in, so that the link is in their way."""
+    return Entrance.by_edge(stack) if link.client == "edge" else None
+
+
 @pytest.mark.parametrize("link", links(in_ci=LINKS[0]), ids=str)
 async def test_a_cut_costs_nobody_anything(
-    functions: Functions, broken: Network, chance: random.Random, trial: Trial, link: Link
+    stack: Stack, functions: Functions, broken: Network, chance: random.Random, trial: Trial, link: Link
 ) -> None:
     """Half a minute, both ways or one; then everybody talks again within the time."""
 
@@ -74,15 +81,15 @@ async def test_a_cut_costs_nobody_anything(
             await back(crowd, functions)
         await asyncio.sleep(2.0)
 
-    await trial(f"{link} cut for {CUT:.0f} s", turns(), cuts)
+    await trial(f"{link} cut for {CUT:.0f} s", turns(), cuts, doors=doors(stack, link))
 
 
 @pytest.mark.parametrize("link", links(in_ci=LINKS[3]), ids=str)
 async def test_lost_packets_cost_nobody_anything(
-    functions: Functions, broken: Network, chance: random.Random, trial: Trial, link: Link
+    stack: Stack, functions: Functions, broken: Network, chance: random.Random, trial: Trial, link: Link
 ) -> None:
     """One in twenty, both ways."""
-    await poor(functions, chance, trial, link, f"{link} loses 5 %", broken.lossy)
+    await poor(stack, functions, chance, trial, link, f"{link} loses 5 %", broken.lossy)
 
 
 @pytest.fixture
@@ -97,13 +104,15 @@ def longer(broken: Network) -> Break:
 
 @pytest.mark.parametrize("link", links(in_ci=LINKS[2]), ids=str)
 async def test_a_long_way_costs_nobody_anything(
-    functions: Functions, longer: Break, chance: random.Random, trial: Trial, link: Link
+    stack: Stack, functions: Functions, longer: Break, chance: random.Random, trial: Trial, link: Link
 ) -> None:
     """A fifth of a second there, and another one back."""
-    await poor(functions, chance, trial, link, f"{link} takes 200 ms longer", longer)
+    await poor(stack, functions, chance, trial, link, f"{link} takes 200 ms longer", longer)
 
 
-async def poor(functions: Functions, chance: random.Random, trial: Trial, link: Link, name: str, breaks: Break) -> None:
+async def poor(
+    stack: Stack, functions: Functions, chance: random.Random, trial: Trial, link: Link, name: str, breaks: Break
+) -> None:
     """A trial with a network that is poor again and again; there is talk all the time."""
 
     async def troubles(crowd: Crowd) -> None:
@@ -115,7 +124,7 @@ async def poor(functions: Functions, chance: random.Random, trial: Trial, link: 
             await back(crowd, functions)
         await asyncio.sleep(2.0)
 
-    await trial(name, turns(), troubles)
+    await trial(name, turns(), troubles, doors=doors(stack, link))
 
 
 async def back(crowd: Crowd, functions: Functions) -> None:

@@ -1,4 +1,5 @@
-"""kill -9 of whole parts under load: a gateway, archive, Cassandra, Pulsar. Nothing lost or doubled, all come back.
+"""kill -9 of whole parts under load: a gateway, the edge, archive, Cassandra, Pulsar. Nothing is lost or doubled, and
+all come back.
 
 Each runs a few times here; CHATTIFIER_FAULT_TIMES says how often (`scripts/faults`: twenty).
 """
@@ -6,6 +7,7 @@ Each runs a few times here; CHATTIFIER_FAULT_TIMES says how often (`scripts/faul
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import random
 import signal
@@ -16,10 +18,11 @@ from typing import Any
 
 import pytest
 
+from chattifier.run_state import State
 from tests.clients.socket import ErrorReply
 from tests.clients.waiting import until
 from tests.faults.conftest import Trial, on_demand, times
-from tests.faults.crowd import Crowd
+from tests.faults.crowd import Crowd, Entrance
 from tests.faults.functions import Functions
 from tests.running_stack import Stack
 
@@ -53,21 +56,52 @@ def kill(stack: Stack, part: str, by: signal.Signals = signal.SIGKILL) -> Corout
     return until(f"{part} is started again", started_again, 60)
 
 
+async def until_ready(stack: Stack, part: str) -> None:
+    """Wait until a part that was started again is ready."""
+
+    async def ready() -> bool:
+        return stack.parts[part].state is State.READY
+
+    await until(f"{part} is ready", ready, 60)
+
+
 async def test_a_killed_gateway_costs_nobody_anything(stack: Stack, chance: random.Random, trial: Trial) -> None:
-    """Half of the clients lose their socket: they go on at the other gateway, recovered, within the time."""
+    """Half of the clients lose their socket, then all, each time: they go on at the other gateway, recovered, within
+    the time.
+    """
     faults = times(4)
+
+    async def kills(crowd: Crowd) -> None:
+        for victim in itertools.islice(itertools.cycle(chance.sample(["gateway-1", "gateway-2"], 2)), faults):
+            await crowd.until_settled()
+            await asyncio.sleep(chance.uniform(1.0, 4.0))
+            restarted, struck = kill(stack, victim), time.monotonic()
+            await asyncio.sleep(1.0)  # until its clients know
+            await crowd.until_settled()
+            assert time.monotonic() - struck <= ALL_BACK_WITHIN
+            await restarted
+            await until_ready(stack, victim)
+        await asyncio.sleep(2.0)
+
+    await trial("kill -9 gateway", faults, kills)
+
+
+async def test_a_killed_edge_costs_nobody_anything(stack: Stack, chance: random.Random, trial: Trial) -> None:
+    """Everybody comes in by it, and loses the socket; once it is ready again all go on, recovered, within the time."""
+    faults = times(2)
 
     async def kills(crowd: Crowd) -> None:
         for _ in range(faults):
             await crowd.until_settled()
             await asyncio.sleep(chance.uniform(1.0, 4.0))
-            struck = time.monotonic()
-            await kill(stack, chance.choice(["gateway-1", "gateway-2"]))
+            before = [client.arrivals for client in crowd.clients]
+            await kill(stack, "edge")
+            await until_ready(stack, "edge")
+            await crowd.until_all_came_again(before, ALL_BACK_WITHIN)
             await crowd.until_settled()
-            assert time.monotonic() - struck <= ALL_BACK_WITHIN
         await asyncio.sleep(2.0)
 
-    await trial("kill -9 gateway", faults, kills)
+    await trial("kill -9 edge", faults, kills, doors=Entrance.by_edge(stack))
 
 
 async def test_a_killed_archive_leaves_no_reader_waiting(

@@ -1,5 +1,6 @@
 /* Preloaded, it makes the wall clock of a process wrong: by as many seconds as the file WRONG_CLOCK holds, an int64 that
  * a test may change at any time. The monotonic clock, sleeps and timers stay as they are, as when somebody sets a clock.
+ * With WRONG_CLOCK_OF it is the clock of those processes only whose command line has that in it.
  *
  * Who waits until a time of the wall clock has worked it out from the wrong one: such a wait is corrected. A time of
  * the monotonic clock is known by being small: it counts from the start of the machine. */
@@ -10,6 +11,7 @@
 #include <semaphore.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -23,12 +25,23 @@ static const volatile int64_t *off = &right;
 static int (*wait_cond)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *);
 static int (*wait_sem)(sem_t *, const struct timespec *);
 
+static int is_of_this_process(const char *of) {
+  static char line[1 << 18]; /* Java's are long */
+  int file = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+  ssize_t size = 0, more;
+  while (size < (ssize_t)sizeof line - 1 && (more = read(file, line + size, sizeof line - 1 - size)) > 0) size += more;
+  close(file);
+  for (ssize_t at = 0; at < size; at++)
+    if (!line[at]) line[at] = ' ';
+  return strstr(line, of) != NULL;
+}
+
 __attribute__((constructor)) static void start(void) {
   wait_cond = dlvsym(RTLD_NEXT, "pthread_cond_timedwait", "GLIBC_2.3.2");
   if (!wait_cond) wait_cond = dlsym(RTLD_NEXT, "pthread_cond_timedwait");
   wait_sem = dlsym(RTLD_NEXT, "sem_timedwait");
-  const char *path = getenv("WRONG_CLOCK");
-  int file = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+  const char *path = getenv("WRONG_CLOCK"), *of = getenv("WRONG_CLOCK_OF");
+  int file = path && (!of || is_of_this_process(of)) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
   if (file < 0) return;
   void *seconds = mmap(NULL, sizeof right, PROT_READ, MAP_SHARED, file, 0);
   close(file);
