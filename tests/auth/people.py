@@ -83,6 +83,11 @@ def change_profile(client: httpx.Client, tokens: Tokens, **fields: object) -> ht
     return client.patch("/user/me", headers=tokens.headers, json=fields)
 
 
+def change_password(client: httpx.Client, tokens: Tokens, old: str, new: str) -> httpx.Response:
+    """Try to change the password."""
+    return client.post("/user/password", headers=tokens.headers, json={"old": old, "new": new})
+
+
 def erase(client: httpx.Client, tokens: Tokens, password: str = PASSWORD) -> httpx.Response:
     """Try to erase the account."""
     return client.request("DELETE", "/user/me", headers=tokens.headers, json={"password": password})

@@ -104,8 +104,8 @@ def test_only_the_password_erases(client: httpx.Client, cassandra: Session) -> N
     assert name_ttl(cassandra, person.username) is None
 
 
-def test_guesses_count_as_sign_ins(start: Start) -> None:
-    with start({"CHATTIFIER_AUTH_LIMITS": "login-account=3/60"}).client() as limited:
+def test_guesses_are_limited(start: Start) -> None:
+    with start({"CHATTIFIER_AUTH_LIMITS": "password-account=2/60"}).client() as limited:
         tokens = sign_up(limited).login()
         assert [erase(limited, tokens, "a guess").status_code for _ in range(3)] == [401, 401, 429]
 

@@ -11,7 +11,7 @@ import pytest
 from redis import Redis
 
 from .conftest import Start
-from .people import PASSWORD, attempt, code, refresh, sign_up, unique_name
+from .people import PASSWORD, Tokens, attempt, change_password, code, erase, refresh, sign_up, unique_name
 
 pytestmark = pytest.mark.stack
 
@@ -74,6 +74,34 @@ def test_from_where_its_owner_was_an_account_can_be_signed_in_to_whoever_guesses
     assert attempt(two[0], person.username, PASSWORD).status_code == 200
     assert attempt(two[1], person.username, PASSWORD).status_code == 429
     assert [attempt(two[0], person.username, "a guess").status_code for _ in range(3)] == [401, 401, 429]
+
+
+def test_who_is_signed_in_changes_the_password_and_leaves_whoever_guesses(two: list[httpx.Client]) -> None:
+    """From anywhere: a session is shown, so strangers cannot fill the counter."""
+    home, elsewhere = two
+    home.headers["X-Forwarded-For"] = f"2001:db8:{uuid4().hex[:4]}:{uuid4().hex[:4]}::1"
+    person = sign_up(home)
+    tokens = person.login()
+    for number in range(5):
+        elsewhere.headers["X-Forwarded-For"] = f"2001:db8:{uuid4().hex[:4]}:{number}::1"
+        guess = attempt(elsewhere, person.username, "a guess")
+    assert guess.status_code == 429
+    home.headers["X-Forwarded-For"] = f"2001:db8:{uuid4().hex[:4]}:{uuid4().hex[:4]}::1"
+    renewed = Tokens.of(change_password(home, tokens, PASSWORD, "quite another one"))
+    assert erase(home, renewed, "quite another one").status_code == 204
+
+
+def test_whoever_has_a_session_may_guess_its_password_ten_times_a_minute(start: Start) -> None:
+    """By the limits as they are shipped; what is guessed when erasing counts as well, sign-ins do not."""
+    with start({"CHATTIFIER_AUTH_LIMITS": "", "CHATTIFIER_TRUSTED_PROXIES": "1"}).client() as client:
+        client.headers["X-Forwarded-For"] = f"2001:db8:{uuid4().hex[:4]}:{uuid4().hex[:4]}::1"
+        person = sign_up(client)
+        tokens = person.login()
+        guesses = [change_password(client, tokens, "a guess", "my own now").status_code for _ in range(11)]
+        assert guesses == [401] * 10 + [429]
+        assert code(change_password(client, tokens, PASSWORD, "my own now")) == (429, "too_many_requests")
+        assert code(erase(client, tokens)) == (429, "too_many_requests")
+        assert person.login()
 
 
 def test_an_unknown_name_is_limited_as_a_known_one(two: list[httpx.Client], address: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -14,6 +16,7 @@ from tests.running_stack import Stack
 from .cable import cable
 from .conftest import Start
 from .function import Function, free_port
+from .own_redis import own_redis
 from .people import PASSWORD, Person, attempt, code, erase, me, refresh, sign_up, unique_name
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.stack
 FOUND_AGAIN_WITHIN = 45.0
 """Seconds: two heartbeats of five each, and time for a busy machine; with the driver's own it takes nearly sixty."""
+LIMITED = {"CHATTIFIER_AUTH_LIMITS": "login-account=3/60,login-known=3/60", "CHATTIFIER_TRUSTED_PROXIES": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +37,7 @@ def without_pulsar(start: Start) -> Function:
 @pytest.fixture(scope="module")
 def without_redis(start: Start) -> Function:
     """Nobody listens where it looks for Redis; limits are on."""
-    return start(
-        {"CHATTIFIER_REDIS_URL": f"redis://127.0.0.1:{free_port()}/0", "CHATTIFIER_AUTH_LIMITS": "login-account=2/60"}
-    )
+    return start({**LIMITED, "CHATTIFIER_REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"})
 
 
 def test_a_logout_without_pulsar_is_durable_and_says_that_sockets_may_linger(
@@ -86,12 +88,32 @@ def test_signing_in_needs_no_pulsar(without_pulsar: Function) -> None:
         assert me(lame, sign_up(lame).login()).status_code == 200
 
 
-def test_signing_in_and_refreshing_need_no_redis_and_limits_let_pass(without_redis: Function) -> None:
-    with without_redis.client() as lame:
-        person = sign_up(lame)
-        assert [attempt(lame, person.username, "a guess").status_code for _ in range(4)] == [401] * 4
-        assert refresh(lame, person.login().refresh).status_code == 200
-    assert "limits_not_counted" in without_redis.log.read_text()
+def test_signing_in_and_refreshing_need_no_redis_and_limits_are_each_instance_s_own(without_redis: Function) -> None:
+    """Nobody knows where the owner was, so each address has its own tries: guesses lock nobody out."""
+    with without_redis.client() as home, without_redis.client() as elsewhere:
+        elsewhere.headers["X-Forwarded-For"] = "198.51.100.7"
+        person = sign_up(home)
+        guesses = [attempt(elsewhere, person.username, "a guess").status_code for _ in range(5)]
+        assert guesses == [401] * 3 + [429] * 2
+        assert refresh(home, person.login().refresh).status_code == 200
+    assert "limits_not_shared" in without_redis.log.read_text()
+
+
+def test_limits_hold_where_redis_is_full(start: Start, tmp_path: Path) -> None:
+    """It answers, but counts no more; whom it knew it still knows."""
+    with ExitStack() as open_:
+        redis = open_.enter_context(own_redis(tmp_path / "redis"))
+        function = start({**LIMITED, "CHATTIFIER_REDIS_URL": redis.url})
+        home, elsewhere = (open_.enter_context(function.client()) for _ in range(2))
+        elsewhere.headers["X-Forwarded-For"] = "198.51.100.7"
+        person = sign_up(home)
+        person.login()
+        redis.fill()
+        guesses = [attempt(elsewhere, person.username, "a guess").status_code for _ in range(5)]
+        assert guesses == [401] * 3 + [429] * 2
+        elsewhere.headers["X-Forwarded-For"] = "198.51.100.8"
+        assert attempt(elsewhere, person.username, PASSWORD).status_code == 429, "whoever guesses"
+        assert refresh(home, person.login().refresh).status_code == 200
 
 
 def test_a_logout_without_redis_is_durable_and_says_that_it_is_delayed(

@@ -54,11 +54,13 @@ def test_fifty_at_once_get_one_account_of_a_name(client: httpx.Client, cassandra
     [
         ({"username": "q!"}, "username", "username_invalid"),
         ({"username": "a" * 33}, "username", "username_invalid"),
+        ({"username": "\u0300" * 4_000}, "username", "username_invalid"),
         ({"username": "no spaces"}, "username", "username_invalid"),
         ({"username": "Zoë"}, "username", "username_invalid"),
         ({"username": 7}, "username", "string_type"),
         ({"password": "seven77"}, "password", "password_too_short"),
         ({"password": "x" * 129}, "password", "password_too_long"),
+        ({"password": "\u0300" * 4_000}, "password", "password_too_long"),
         ({"password": "Football"}, "password", "password_common"),
         ({"display_name": "x" * 101}, "display_name", "string_too_long"),
         ({"is_admin": True}, "is_admin", "extra_forbidden"),

@@ -5,6 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
+import unicodedata
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from itertools import count
@@ -43,6 +46,35 @@ def test_names_that_look_alike_are_one(typed: str, name: str) -> None:
 def test_a_name_of_other_characters_is_none(typed: str) -> None:
     """The third from the end begins with a Cyrillic letter."""
     assert usernames.normalise(typed) is None
+
+
+def test_no_spelling_of_a_name_is_longer_than_the_name() -> None:
+    """So what is typed longer is refused unfolded: no character vanishes, and none of several is one of a name."""
+    allowed = set("abcdefghijklmnopqrstuvwxyz0123456789._-")
+    for character in map(chr, range(sys.maxunicode + 1)):
+        once = unicodedata.normalize("NFKC", character).casefold()
+        folded = unicodedata.normalize("NFKC", once)
+        assert folded, ascii(character)
+        assert len(unicodedata.normalize("NFD", character)) == 1 or not allowed.issuperset(folded), ascii(character)
+
+
+@pytest.mark.parametrize("normalise", [usernames.normalise, passwords.normalise])
+def test_a_pile_of_marks_takes_no_time(normalise: Callable[[str], str | None]) -> None:
+    """16 KiB of them come before any limit."""
+    marks = "\u0300" * 4_000 + "\u0316" * 4_000
+    begun = time.process_time()
+    normalise(marks)
+    assert time.process_time() - begun < 0.005
+
+
+def test_a_password_may_be_typed_in_pieces_up_to_its_last_character() -> None:
+    """Alpha with breathing, accent and iota, the most pieces that a character has."""
+    composed = "\u1f82" * passwords.LONGEST
+    pieces = unicodedata.normalize("NFD", composed)
+    assert len(pieces) == 4 * len(composed)
+    assert passwords.normalise(pieces) == composed and passwords.fault(composed) is None
+    assert passwords.fault(passwords.normalise(f"{pieces}x")) == "password_too_long"
+    assert max(len(unicodedata.normalize("NFD", chr(point))) for point in range(sys.maxunicode + 1)) == 4
 
 
 def test_the_refused_passwords_are_a_thousand_that_could_be_chosen_otherwise() -> None:

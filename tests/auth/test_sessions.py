@@ -13,7 +13,7 @@ from redis import Redis
 from pulsar_data import redis_keys
 from pulsar_data.model import UserId
 
-from .people import PASSWORD, Tokens, attempt, code, me, refresh, sign_up
+from .people import PASSWORD, Tokens, attempt, change_password, code, me, refresh, sign_up
 from .revocations import RevocationLog
 
 if TYPE_CHECKING:
@@ -22,11 +22,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.stack
 
 NEW = "quite another one"
-
-
-def change_password(client: httpx.Client, tokens: Tokens, old: str = PASSWORD) -> httpx.Response:
-    """Try to change the password to NEW."""
-    return client.post("/user/password", headers=tokens.headers, json={"old": old, "new": NEW})
 
 
 def test_refreshing_goes_on_with_the_same_session(client: httpx.Client) -> None:
@@ -112,6 +107,19 @@ def test_logout_all_ends_every_session_and_voids_every_token(
     assert me(client, person.login()).status_code == 200
 
 
+def test_whoever_asks_again_for_the_end_of_all_sessions_is_heard(
+    client: httpx.Client, revocations: RevocationLog
+) -> None:
+    """Who got a 503 may: its own socket is told of again, those of later sessions are not."""
+    person = sign_up(client)
+    tokens = person.login()
+    assert client.post("/user/logout-all", headers=tokens.headers).status_code == 204
+    later = person.login()
+    assert client.post("/user/logout-all", headers=tokens.headers).status_code == 204
+    assert me(client, later).status_code == 200
+    assert [event.session for event in revocations.of(person.user_id, 2)] == [None, tokens.claims["sid"]]
+
+
 def test_of_many_logout_alls_at_once_none_lowers_the_version(client: httpx.Client, cassandra: Session) -> None:
     person = sign_up(client)
     sessions = [person.login() for _ in range(8)]
@@ -128,7 +136,7 @@ def test_a_new_password_ends_all_other_sessions_and_goes_on_with_this_one(
 ) -> None:
     person = sign_up(client)
     other, this = person.login(), person.login()
-    renewed = Tokens.of(change_password(client, this))
+    renewed = Tokens.of(change_password(client, this, PASSWORD, NEW))
     assert renewed.claims["sid"] == this.claims["sid"] and renewed.claims["ver"] > this.claims["ver"]
     assert me(client, renewed).status_code == 200
     assert code(me(client, this)) == code(me(client, other)) == (401, "session_ended")
@@ -159,7 +167,7 @@ def test_of_two_password_changes_at_once_one_holds_whole(client: httpx.Client) -
 def test_the_password_is_not_changed_without_the_old_one(client: httpx.Client) -> None:
     person = sign_up(client)
     tokens = person.login()
-    assert code(change_password(client, tokens, old="a guess")) == (401, "bad_credentials")
+    assert code(change_password(client, tokens, "a guess", NEW)) == (401, "bad_credentials")
     assert me(client, tokens).status_code == 200
     assert person.login()
 

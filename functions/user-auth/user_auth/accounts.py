@@ -81,8 +81,10 @@ class Accounts:
             raise Refused(Code.BAD_CREDENTIALS, "The old password is wrong.")
         now = self.clock()
         user = replace(caller.user, version=next_version(caller.user, now))
-        self.users.set_password(user.user_id, passwords.make_hash(change.new), user.version)
-        return self.signins.keep_only(replace(caller, user=user), now)
+        made = passwords.make_hash(change.new)
+        with self.revocations.all_ended_after(user.user_id, now, but=caller.session.session_id):
+            self.users.set_password(user.user_id, made, user.version)
+            return self.signins.keep_only(replace(caller, user=user), now)
 
     def change_profile(self, user: User, change: ProfileChange) -> Me:
         """The profile after the change. Fields that were not sent stay."""

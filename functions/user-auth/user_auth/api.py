@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from user_auth import accounts as rules
 from user_auth import usernames
 from user_auth.accounts import Accounts
-from user_auth.errors import Code
+from user_auth.errors import Code, Refused
 from user_auth.exports import Exports
 from user_auth.http import Answer, Endpoint, Request, as_json
 from user_auth.limits import Limits
@@ -79,15 +79,23 @@ class Api:
         return Answer(204)
 
     def logout_all(self, request: Request) -> Answer:
-        """End every session."""
-        self.signins.end_all(self._caller(request).user)
+        """End every session. A token of one that has ended will do: who got a 503 may ask again."""
+        claims = self.tokens.check(request.bearer())
+        try:
+            user = self.signins.caller(claims).user
+        except Refused as ended:
+            if ended.code is not Code.SESSION_ENDED:
+                raise
+            self.signins.end_again(claims)
+        else:
+            self.signins.end_all(user)
         return Answer(204)
 
     def password(self, request: Request) -> Answer:
-        """Change the password; guesses of the old one count as sign-ins."""
+        """Change the password; guesses of the old one are counted."""
         caller = self._caller(request)
         change = request.parse(PasswordChange)
-        self.limits.admit({"login-address": request.address, "login-account": caller.user.username})
+        self._admit_proof(request, caller)
         return Answer.of(200, self.accounts.change_password(caller, change))
 
     def me(self, request: Request) -> Answer:
@@ -110,7 +118,7 @@ class Api:
         return Answer.lines(self.exports.open(user))
 
     def erase(self, request: Request) -> Answer:
-        """Erase the account; guesses of its password count as sign-ins.
+        """Erase the account; guesses of its password are counted.
 
         The token of an account that is erased already will do: who got a 503 may ask again.
         """
@@ -118,7 +126,7 @@ class Api:
         proof = request.parse(Erasure)
         if not self.accounts.finish_erasing(UUID(claims.sub)):
             caller = self.signins.caller(claims)
-            self.limits.admit({"login-address": request.address, "login-account": caller.user.username})
+            self._admit_proof(request, caller)
             self.accounts.erase(caller, proof)
         return Answer(204)
 
@@ -139,6 +147,11 @@ class Api:
 
     def _caller(self, request: Request) -> Caller:
         return self.signins.caller(self.tokens.check(request.bearer()))
+
+    def _admit_proof(self, request: Request, caller: Caller) -> None:
+        """Count a password that proves whose session this is, apart from sign-ins: those are anybody's to fill."""
+        account = str(caller.user.user_id)
+        self.limits.admit({"login-address": request.address, "password-account": account})
 
     def endpoints(self) -> Sequence[Endpoint]:
         """The table that the router and the OpenAPI document are made of."""

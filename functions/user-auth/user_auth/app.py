@@ -9,6 +9,7 @@ from user_auth.accounts import Accounts
 from user_auth.announcements import Announcements
 from user_auth.api import Api
 from user_auth.cors import Origins
+from user_auth.counters import Counters
 from user_auth.database import Database
 from user_auth.erasures import Erasures
 from user_auth.exports import Exports
@@ -65,5 +66,6 @@ def router(settings: Settings) -> Router:
     own = parts(settings)
     accounts = Accounts(own.users, own.signins, own.signins.revocations, own.erasures, now_ms)
     exports = Exports(own.sessions, own.rooms, now_ms)
-    api = Api(accounts, own.signins, exports, own.tokens, Limits(own.memory, settings.limits))
+    limits = Limits(own.memory, Counters(time.monotonic), settings.limits)
+    api = Api(accounts, own.signins, exports, own.tokens, limits)
     return Router(api.endpoints(), Origins(settings.origins))

@@ -34,7 +34,7 @@ class Count:
 
 
 class Memory:
-    """The Redis that all parts share. Thread-safe. Raises Unavailable where it does not answer."""
+    """The Redis that all parts share. Thread-safe. Raises Unavailable where it does not answer, or does not do it."""
 
     def __init__(self, url: str) -> None:
         self._url = url

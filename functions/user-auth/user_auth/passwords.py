@@ -14,11 +14,17 @@ if TYPE_CHECKING:
 
 SHORTEST: Final = 8
 LONGEST: Final = 128
+_LONGEST_TYPED: Final = 4 * LONGEST
+"""NFC makes one character of four at most."""
 
 
 def normalise(typed: str) -> str:
-    """NFC, as RFC 8265 has it: keyboards compose characters differently, but case and width are the user's choice."""
-    return unicodedata.normalize("NFC", typed)
+    """NFC, as RFC 8265 has it: keyboards compose characters differently, but case and width are the user's choice.
+
+    What is too long however it is composed stays as it was typed, and is nobody's: a pile of marks is sorted, by as
+    many steps as its length squared.
+    """
+    return unicodedata.normalize("NFC", typed) if len(typed) <= _LONGEST_TYPED else typed
 
 
 def fault(password: str) -> str | None:

@@ -6,7 +6,8 @@ Whatever fails after the first step, no token that was voided ever opens a conne
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 from uuid import UUID
 
@@ -38,6 +39,17 @@ class Revocations:
         """All are over, but one. Raises Unavailable `revocation_delayed`."""
         kept = str(but) if but else None
         self._tell(SessionsRevoked(user=UserId(str(user)), except_session=kept, time=now_ms), user)
+
+    @contextmanager
+    def all_ended_after(self, user: UUID, now_ms: int, but: UUID | None = None) -> Iterator[None]:
+        """As all_ended, behind what ends them in Cassandra. Also where that fails: it may have happened.
+
+        Too much has ended then, never too little.
+        """
+        try:
+            yield
+        finally:
+            self.all_ended(user, now_ms, but)
 
     def noted(self, user: UUID) -> None:
         """Something was added: a session, or a new life of one. Never raises.

@@ -33,6 +33,7 @@ DEFAULT_LIMITS: Final[Mapping[str, Limit]] = {
     "login-address": Limit(count=120, seconds=60),
     "login-account": Limit(count=10, seconds=60),  # 14,400 guesses a day at most, none of them a common password
     "login-known": Limit(count=10, seconds=60),  # the same, from where its owner signed in before
+    "password-account": Limit(count=10, seconds=60),  # guesses of who has a session: at a new password, at erasing
     "refresh-address": Limit(count=600, seconds=60),
     "refresh-session": Limit(count=20, seconds=60),
     "export-account": Limit(count=4, seconds=3600),  # each reads all messages of all rooms of its user

@@ -99,22 +99,25 @@ class Signins:
         The version alone voids them; deleting the rows keeps the list of sessions honest.
         """
         now = self.clock()
-        self.users.set_version(user.user_id, next_version(user, now))
-        self._end_others(user.user_id, None, now)
+        with self.revocations.all_ended_after(user.user_id, now):
+            self.users.set_version(user.user_id, next_version(user, now))
+            self.sessions.end(user.user_id, self.sessions.others(user.user_id, None), now)
+        logs.info("sessions_ended", user=str(user.user_id))
+
+    def end_again(self, claims: AccessClaims) -> None:
+        """Of a session that has ended: whoever may not know it yet is told again. Raises `revocation_delayed`."""
+        self.revocations.ended(UUID(claims.sub), UUID(claims.sid), self.clock())
 
     def keep_only(self, caller: Caller, now: int) -> Tokens:
         """New tokens for this session, whose user has a new version; all others end.
 
-        Raises Unavailable `revocation_delayed`. The others go first: if this session's row cannot be written, too much
-        has ended, never too little.
+        Raises Unavailable. The others go first: if this session's row cannot be written, too much has ended, never too
+        little.
         """
-        self._end_others(caller.user.user_id, caller.session.session_id, now)
-        return self._let_in(caller.user, caller.session, now)
-
-    def _end_others(self, user_id: UUID, kept: UUID | None, now: int) -> None:
+        user_id, kept = caller.user.user_id, caller.session.session_id
         self.sessions.end(user_id, self.sessions.others(user_id, kept), now)
-        self.revocations.all_ended(user_id, now, but=kept)
         logs.info("sessions_ended", user=str(user_id))
+        return self._let_in(caller.user, caller.session, now)
 
     def _let_in(self, user: User, session: Session, now: int) -> Tokens:
         """Write the session's next life, then hand out its tokens: nobody holds a token of a session that is not."""
