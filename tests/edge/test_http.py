@@ -83,8 +83,8 @@ def test_an_expired_token_is_called_so(stack: Stack, visitor: httpx.Client, pers
 
 def test_a_body_that_is_too_large_is_refused(visitor: httpx.Client) -> None:
     assert _problem(visitor.post("/user/login", content=b" " * (16 * 1024 + 1))) == (413, "body_too_large")
-    chunks = (b" " * 1024 for _ in range(65))
-    assert _problem(visitor.post("/api/rpc", content=chunks)) == (413, "body_too_large")
+    chunks = (b" " * 1024 for _ in range(17))
+    assert _problem(visitor.post("/user/login", content=chunks)) == (413, "body_too_large")
 
 
 def test_headers_that_are_too_large_are_refused(visitor: httpx.Client) -> None:
@@ -131,6 +131,28 @@ def test_the_server_api_is_behind_it_and_asks_for_its_own_tokens(visitor: httpx.
     answer = visitor.post("/api/rpc", json=call, headers=_bearer(person.token))
     assert answer.status_code in (401, 404)
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Basic eDp5"}, {"Authorization": "Bearer"}])
+def test_a_call_without_a_service_token_is_refused_as_a_gateway_refuses_it(
+    stack: Stack, visitor: httpx.Client, headers: dict[str, str]
+) -> None:
+    """By the edge: see test_limits."""
+    gateway = stack.gateways[0].replace("ws://", "http://").removesuffix("/connection/websocket")
+    call = {"method": "room.list", "data": {}}
+    theirs, ours = (visitor.post(f"{door}/api/rpc", json=call, headers=headers) for door in (gateway, stack.edge))
+    assert _problem(ours) == (401, "unauthorized")
+    assert ours.json() == theirs.json()
+    assert ours.headers["www-authenticate"] == theirs.headers["www-authenticate"]
+
+
+def test_a_call_whose_token_is_none_is_refused_while_its_body_is_still_on_its_way(stack: Stack) -> None:
+    """So nobody fills the edge's memory with bodies: it takes none of a call before a gateway has seen the token."""
+    place = urlsplit(stack.edge)
+    head = f"POST /api/rpc HTTP/1.1\r\nHost: {place.netloc}\r\nAuthorization: Bearer x\r\nContent-Length: 60000\r\n\r\n"
+    with socket.create_connection((place.hostname, place.port), timeout=20) as connection:
+        connection.sendall(head.encode())
+        assert connection.makefile("rb").readline().split()[1] == b"401"
 
 
 def test_whom_user_auth_counts_is_who_is_connected_not_who_somebody_claims_to_be(stack: Stack) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from threading import Event
 
 import pytest
 import websockets
@@ -16,7 +18,7 @@ from tests.gateway.people import Person, key, make_room, sign_up
 from tests.running_stack import Stack
 from tests.stack.eventually import eventually
 
-from .conftest import ORIGIN
+from .conftest import ORIGIN, visit
 
 pytestmark = [pytest.mark.stack, pytest.mark.anyio]
 SHUTDOWN = 3001
@@ -48,6 +50,38 @@ async def test_a_page_of_another_origin_gets_no_socket_and_our_own_does(stack: S
             await asyncio.wait_for(socket.recv(), 30)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 3500
+
+
+async def test_while_one_address_floods_the_door_others_open_sockets(stack: Stack, address: str) -> None:
+    """It is refused by then, and goes on."""
+    person = await asyncio.to_thread(sign_up, stack.edge)
+
+    async def visit_once() -> None:
+        async with session(address, person.token):
+            pass
+
+    async with _flooding(stack):
+        await asyncio.gather(*(visit_once() for _ in range(20)))
+
+
+@asynccontextmanager
+async def _flooding(stack: Stack) -> AsyncIterator[None]:
+    """Handshakes that are none, from another address than ours. Enters when that is refused."""
+    refused, enough = Event(), Event()
+    flood = asyncio.create_task(asyncio.to_thread(_flood, stack, refused, enough))
+    try:
+        assert await asyncio.to_thread(refused.wait, 60), "nobody stops it"
+        yield
+    finally:
+        enough.set()
+        await flood
+
+
+def _flood(stack: Stack, refused: Event, enough: Event) -> None:
+    with visit(stack) as visitor:
+        while not enough.is_set():
+            if visitor.get("/connection/websocket").status_code == 429:
+                refused.set()
 
 
 async def test_new_sockets_are_spread_and_when_a_gateway_drains_its_own_get_in_at_the_other_at_once(
