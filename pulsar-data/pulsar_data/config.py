@@ -95,7 +95,10 @@ class GatewayLimits(Model):
         description="Unanswered commands of one connection; one more is too many requests (111). Fewer, but four, "
         "where a gateway waits for more than this in all: less what is beyond.",
     )  # fmt: skip
-    commands: float = Field(100.0, gt=0, le=100_000, description="Commands a second of one user at one gateway.")
+    commands: float = Field(
+        100.0, gt=0, le=100_000,
+        description="Commands a second of one user at one gateway. One counts again for each 4 KiB that it has.",
+    )  # fmt: skip
     commands_burst: int = Field(
         400, ge=1, le=100_000,
         description="How many commands at once: above that 111, above twice that 3013.",

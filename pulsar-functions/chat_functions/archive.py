@@ -15,6 +15,7 @@ from chat_functions import (
     metrics,
     people,
     readings,
+    room_history,
     room_log,
     shared_clock,
     stored_messages,
@@ -67,7 +68,7 @@ from pulsar_data.traces import Span
 
 STATEMENTS = (
     *copies.STATEMENTS, *readings.STATEMENTS, *stored_messages.STATEMENTS, *room_log.STATEMENTS, *members.STATEMENTS,
-    *people.STATEMENTS, *finder.STATEMENTS,
+    *people.STATEMENTS, *finder.STATEMENTS, *room_history.STATEMENTS,
 )  # fmt: skip
 
 AT_ONCE = 256
@@ -90,7 +91,7 @@ class Archive:
         rooms, events = Readings(redis, self._tables, users, views), RoomLog(redis, self._tables)
         self._sessions = Sessions(redis, users, views, rooms, Recovery(events, live))
         self._history = History(rooms, StoredMessages(self._tables), events)
-        self._room_history = RoomHistory(rooms, events, self._history, live)
+        self._room_history = RoomHistory(rooms, events, self._history, self._tables, live)
         self._members = MemberLists(redis, self._tables, rooms)
         self._people = People(self._tables)
         self._search = Search(self._tables, rooms, self._history) if settings.search else None
@@ -113,6 +114,10 @@ class Archive:
         for incoming in batch:
             await self._places.acquire()
             self._tasks.create_task(self._work(incoming))
+
+    async def bury(self, incoming: Incoming, reason: str) -> None:
+        """See Handler."""
+        await self._graves.bury(incoming, reason)
 
     async def _work(self, incoming: Incoming) -> None:
         try:
@@ -156,6 +161,9 @@ class Archive:
             logs.warning("read_failed", query=query.type, error=type(error).__name__, detail=str(error)[:200])
             return Reply(request=query.request, error=RpcError.of(ErrorCode.INTERNAL))
         except TimeoutError:
+            return Reply(request=query.request, error=RpcError.of(ErrorCode.INTERNAL))
+        except Exception as error:  # noqa: BLE001  a defect of ours: a read has no effects, so it costs nobody else's
+            logs.failure("read_broke", error)
             return Reply(request=query.request, error=RpcError.of(ErrorCode.INTERNAL))
 
     async def _ask(self, query: Query) -> Item:

@@ -27,6 +27,7 @@ import pulsar
 
 from chat_functions import logs, metrics
 from chat_functions.config_reader import ConfigReader
+from chat_functions.deaths import Deaths
 from chat_functions.settings import Settings
 from chat_functions.traces import Traces
 from pulsar_data.config import Live
@@ -61,6 +62,9 @@ class Handler(Protocol):
 
     async def handle(self, batch: list[Incoming]) -> None:
         """Work a batch. Every message is finished later, by Inbox.finish, or stays with the broker."""
+
+    async def bury(self, incoming: Incoming, reason: str) -> None:
+        """Make a dead letter of a message, whatever it is."""
 
 
 class Inbox:
@@ -112,6 +116,15 @@ class Inbox:
     def held(self) -> int:
         """Any thread: how many messages are here and not finished."""
         return len(self._held)
+
+    def holds(self, incoming: Incoming) -> bool:
+        """Whether it is not finished."""
+        return incoming in self._held
+
+    def begun(self) -> list[str]:
+        """The sources of what was taken and is not finished."""
+        waiting = set(self._arrived)
+        return [incoming.source for incoming in list(self._held) if incoming not in waiting]
 
     def look(self) -> None:
         """Any thread: set the gauges of what is here and not finished."""
@@ -183,10 +196,24 @@ class Parking(Generic[W]):
         self._ready.extend(self._parked.pop(room))
         self._wake()
 
+    def take_out(self, which: Callable[[W], bool]) -> list[W]:
+        """Works that wait no longer, though their rooms do."""
+        taken = []
+        for room, queue in self._parked.items():
+            if out := [work for work in queue if which(work)]:
+                taken += out
+                self._parked[room] = [work for work in queue if not which(work)]
+        return taken
+
     def ready(self) -> list[W]:
         """Work of rooms that came back: it goes before anything new."""
         works, self._ready = self._ready, []
         return works
+
+
+ALONE = 2.0
+"""Seconds that everything else waits for a message of which an instance may have died: then it is none of those."""
+DEADLY = "the function dies of it"
 
 
 Build = Callable[[pulsar.Client, Inbox, asyncio.TaskGroup, Live[Settings]], Handler]
@@ -195,8 +222,10 @@ Build = Callable[[pulsar.Client, Inbox, asyncio.TaskGroup, Live[Settings]], Hand
 class Loop:
     """The second thread: an asyncio loop that feeds a handler. If it ever dies, the process dies, and is restarted."""
 
-    def __init__(self, build: Build, client: pulsar.Client, settings: Settings, traces: Traces) -> None:
+    def __init__(self, name: str, build: Build, client: pulsar.Client, settings: Settings, traces: Traces) -> None:
         self._inbox = Inbox(settings.batch, settings.in_flight, traces)
+        self._deaths = Deaths(name, settings.redis_url, settings.attempts)
+        self._breaks_on = settings.breaks_on.encode()
         self._build = build
         self._client = client
         self._live = Live(settings)
@@ -229,6 +258,7 @@ class Loop:
             asyncio.run(self._main())
         except BaseException as error:  # noqa: BLE001  the edge of the thread; nothing goes on
             logs.failure("function_died", error)  # the broker will redeliver what was not acked
+            self._deaths.note(self._inbox.begun())
         finally:
             os.kill(os.getpid(), signal.SIGKILL)  # nothing of ours may go on half: the worker starts it again
 
@@ -236,10 +266,42 @@ class Loop:
         async with asyncio.TaskGroup() as tasks:
             handler = self._build(self._client, self._inbox, tasks, self._live)
             self._config.start()
-            await asyncio.gather(handler.start(), self._config.caught_up())
+            await asyncio.gather(handler.start(), self._config.caught_up(), self._deaths.recall())
             self._ready.set()
             while True:
-                await handler.handle(await self._inbox.take())
+                await self._handle(handler, await self._inbox.take())
+
+    async def _handle(self, handler: Handler, batch: list[Incoming]) -> None:
+        """All at once; but each by itself, in its turn, that an instance was working on when it died."""
+        counts = await self._deaths.counts([incoming.source for incoming in batch])
+        company: list[Incoming] = []
+        for incoming, count in zip(batch, counts, strict=True):
+            if count is None:
+                company.append(incoming)
+                continue
+            if company:
+                await self._together(handler, company)
+                company = []
+            await self._alone(handler, incoming, count)
+        if company or not batch:
+            await self._together(handler, company)
+
+    async def _alone(self, handler: Handler, incoming: Incoming, deaths: int) -> None:
+        incoming.attempts = deaths
+        if await self._deaths.may_bury(deaths):
+            await handler.bury(incoming, DEADLY)
+            return
+        self._deaths.alone, until = incoming.source, time.monotonic() + ALONE
+        await self._together(handler, [incoming])
+        while self._inbox.holds(incoming) and time.monotonic() < until:
+            await asyncio.sleep(0.005)
+            await handler.handle([])
+        self._deaths.alone = ""
+
+    async def _together(self, handler: Handler, batch: list[Incoming]) -> None:
+        if self._breaks_on and any(self._breaks_on in incoming.payload for incoming in batch):
+            raise AssertionError("breaks for a test")
+        await handler.handle(batch)
 
 
 class CrashPoints:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from pulsar_data.traces import Span
 
 GATEWAYS = topics.gateway("{id}")
 """What spans say of all the gateways' topics."""
+TOLD_WITHIN = 60.0
+"""Seconds for which it is tried to tell who has entered or left: brokers fail over in less."""
 Visible = tuple[Work, tuple[str, ...]]
 """A committed work, and the live gateways that hold members of its room."""
 
@@ -47,6 +50,8 @@ class Courier:
             if work.is_told:
                 sendings.append(sending := work.incoming.span.sending(GATEWAYS))
                 self._publications(work, gateways, items, sending.traceparent)
+                await self._passages(work, items)
+            elif entering(work.happened):  # Redis may have been lost between the event and this
                 await self._passages(work, items)
             if work.sender is not None:
                 items.setdefault(work.sender.gateway, []).append(((await self._reply(work)).to_json(), ""))
@@ -138,14 +143,29 @@ class Courier:
         self.tasks.create_task(self._finish(receipts, works, sendings))
 
     async def _finish(self, receipts: Sequence[Receipts], works: Sequence[Work], sendings: Sequence[Span]) -> None:
-        for receipt in receipts:
-            if not all(await receipt.all()):
-                logs.warning("not_delivered")  # its gateway is gone, or will resume its clients
+        if not all([all(await receipt.all()) for receipt in receipts]):
+            logs.warning("not_delivered")  # its gateway is gone, or sees a hole and catches up
+            await self._tell_again([work for work in works if work.event is not None and work.mark is None])
         for sending in sendings:
             sending.end()
         self.crash.pass_by("delivered")
         for work in works:
             self.inbox.finish(work.incoming)
+
+    async def _tell_again(self, works: Sequence[Work]) -> None:
+        """Who has entered or left: it is in no log of the user, so nobody else would ever tell. It may be repeated."""
+        passages = [work for work in works if entering(work.happened) or leaving(work.happened) is not None]
+        until, delay = time.monotonic() + TOLD_WITHIN, 0.2
+        while passages and time.monotonic() < until:
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, 5.0)
+            items: Items = {}
+            for work in passages:
+                await self._passages(work, items)
+            if all([all(await receipts.all()) for receipts in await self.outbox.send(items)]):
+                return
+        if passages:
+            logs.error("passages_untold", count=len(passages))
 
 
 def _count(works: Sequence[Work]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+from pydantic_core import to_json
 
 from chat_functions import overlay
 from chat_functions.overlay import Messages
@@ -15,6 +17,10 @@ from pulsar_data.queries import ListMessages
 from pulsar_data.results import MessagePage
 from pulsar_data.rooms import Message
 
+PAGE_BYTES = 500_000
+"""Bytes of the messages of one answer; `around` asks for two of them. Clients in Python take frames of 1 MiB."""
+REACTIONS = 5000
+"""So many are shown of a message, the first in their order: the message must fit into an answer, whatever is done."""
 _Page = tuple[list[Message], bool]
 """By rising seq, and whether there are more."""
 
@@ -28,7 +34,10 @@ class History:
         self._log = room_log
 
     async def page(self, query: ListMessages) -> MessagePage:
-        """One page for one reader: without a hole but for messages that have expired, or an error."""
+        """One page for one reader: without a hole but for messages that have expired, or an error.
+
+        Of long messages there are fewer, with `more`: an answer is one Pulsar message.
+        """
         reading = await self._readings.open(query.room, query.user, query.deadline)
         if query.after is not None:
             page, more = await self._up(reading, query.after + 1, query.limit)
@@ -42,17 +51,17 @@ class History:
     async def _down(self, reading: Reading, newest: int, limit: int) -> _Page:
         stored = await self._stored.down(reading.room, reading.first, newest, limit + 1)
         there = _between(current(stored, reading), reading.first, newest)
-        page = there[-limit:]
+        page = within_bytes(there[-limit:][::-1])[::-1]
         await self._check_whole(reading, page[0].seq if page else newest, newest, page)
-        return page, len(there) > limit
+        return page, len(there) > len(page)
 
     async def _up(self, reading: Reading, oldest: int, limit: int) -> _Page:
         oldest = max(oldest, reading.first)
         stored = await self._stored.up(reading.room, oldest, reading.seq, limit + 1)
         there = _between(current(stored, reading), oldest, reading.seq)
-        page = there[:limit]
+        page = within_bytes(there[:limit])
         await self._check_whole(reading, oldest, page[-1].seq if page else reading.seq, page)
-        return page, len(there) > limit
+        return page, len(there) > len(page)
 
     async def _around(self, reading: Reading, seq: int, limit: int) -> _Page:
         middle = min(seq, reading.seq)
@@ -78,7 +87,26 @@ class History:
 def current(messages: Messages, reading: Reading) -> Messages:
     """Stored messages as they are at the reader's head; those that have expired are gone."""
     overlay.apply(messages, reading.events, time.time_ns() // 1_000_000)
-    return messages
+    return {seq: overlay.at_most(message, REACTIONS) for seq, message in messages.items()}
+
+
+def within_bytes(messages: Sequence[Message]) -> list[Message]:
+    """The first one, and as many more as an answer can hold."""
+    if sum(map(_at_most_bytes, messages)) <= PAGE_BYTES:  # as nearly always
+        return list(messages)
+    left, page = PAGE_BYTES, list[Message]()
+    for message in messages:
+        left -= len(message.to_json())
+        if page and left < 0:
+            break
+        page.append(message)
+    return page
+
+
+def _at_most_bytes(message: Message) -> int:
+    """As JSON, where a character may take six."""
+    users = len(message.mentions) + sum(map(len, message.reactions.values()))
+    return 512 + 6 * len(message.text) + 200 * users + (len(to_json(message.meta)) if message.meta else 0)
 
 
 def _between(messages: Messages, first: int, last: int) -> list[Message]:

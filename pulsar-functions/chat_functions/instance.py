@@ -86,7 +86,7 @@ class Instance:
 
         handler = getattr(importlib.import_module(HANDLERS[function]), function)
         settings = Settings.read(config, os.environ)
-        self._loop = Loop(handler, client, settings, traces(function, settings.traces, name, number))
+        self._loop = Loop(name, handler, client, settings, traces(function, settings.traces, name, number))
         self._loop.start()
         return self._loop
 

@@ -22,6 +22,8 @@ from pulsar_data.model import RoomId, UserId
 COMMIT = Script("commit")
 MAY_READ = Script("may_read")
 MARK_READ = Script("mark_read")
+FENCE = Script("fence")
+HOLD = Script("hold")
 SEED = Script("seed")
 OPEN_ROOM = Script("open_room")
 READ_ROOM = Script("read_room")
@@ -29,6 +31,7 @@ LIVE_GATEWAYS = Script("live_gateways")
 LEASE = Script("lease")
 FILL = Script("fill")
 RAISE_TOKEN = Script("raise_token")
+LET_PASS = Script("let_pass")
 
 Operation = Literal[
     "send", "edit", "delete", "react", "unreact", "create", "update",
@@ -43,8 +46,8 @@ NUMBER: dict[Operation, Script] = {
 }  # fmt: skip
 """NUMBER with the rules of each operation."""
 SCRIPTS = (
-    _SEND, _MESSAGE, _ROOM, _MEMBER, COMMIT, MAY_READ, MARK_READ, SEED, OPEN_ROOM, READ_ROOM, LIVE_GATEWAYS, LEASE,
-    FILL, RAISE_TOKEN,
+    _SEND, _MESSAGE, _ROOM, _MEMBER, COMMIT, MAY_READ, MARK_READ, FENCE, HOLD, SEED, OPEN_ROOM, READ_ROOM,
+    LIVE_GATEWAYS, LEASE, FILL, RAISE_TOKEN, LET_PASS,
 )  # fmt: skip
 
 

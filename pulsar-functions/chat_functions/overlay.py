@@ -44,6 +44,18 @@ def tombstone(message: Message) -> Message:
     return message.model_copy(update=gone)
 
 
+def at_most(message: Message, reactions: int) -> Message:
+    """With so many reactions, the first in their order."""
+    if sum(map(len, message.reactions.values())) <= reactions:
+        return message
+    shown: dict[str, tuple[UserId, ...]] = {}
+    for emoji, users in message.reactions.items():
+        if kept := users[:reactions]:
+            shown[emoji] = kept
+        reactions -= len(kept)
+    return message.model_copy(update={"reactions": shown})
+
+
 def _sorted(message: Message) -> Message:
     return message.model_copy(update={"reactions": in_order(message.reactions)})
 

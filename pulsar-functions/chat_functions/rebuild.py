@@ -1,7 +1,9 @@
-"""Bringing back a room that Redis has lost, exactly: the marker, the head that message-store writes there, the seed.
+"""Bringing back a room that Redis has lost, exactly: a fence, the marker, the head that message-store writes, the seed.
 
-The marker goes through the room's own log, behind everything that was ever published of it. When message-store reaches
-it, all before it is stored, and the head it writes is exact. Numbers stay dense; only the epoch is new.
+From the fence on nothing is committed under an earlier epoch. The marker goes through the room's own log, behind all
+that was ever committed of it. When message-store reaches it, all before it is stored, and the head it writes is exact.
+Numbers stay dense; only the epoch is new. Two instances may want the same at the same time, and one may die in the
+middle: the fence in Redis says who does it, and a seed counts only behind its own.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,7 +22,7 @@ from redis.asyncio.client import Pipeline
 from chat_functions import logs, metrics
 from chat_functions.batching import retrying
 from chat_functions.changes import FACTS, fact
-from chat_functions.numbering import SEED
+from chat_functions.numbering import FENCE, HOLD, SEED
 from chat_functions.producers import Outgoing, TopicProducer
 from chat_functions.redis_link import RedisLink, RedisUnavailable, call
 from chat_functions.tables import BUCKET, Tables, TablesUnavailable
@@ -46,6 +49,10 @@ LOOK_UP = 24 * 3600 * 1000
 """ms after a rebuild in which every unseen idempotency key is looked up in Cassandra, if the room has any."""
 ABSENT = 60 * 1000
 """ms for which it is remembered that a room does not exist."""
+DEAD = 2000
+"""ms without a word after which whoever rebuilds is taken for dead, by the clock of Redis."""
+HOLD_EVERY = 0.5
+"""Seconds between two such words."""
 RECENT = 100
 """Events that a rebuilt room starts with, so that gateways catch up and nobody need come back."""
 _MEMBERS_AT_ONCE = 500
@@ -73,25 +80,65 @@ class Rebuild:
         self._redis = redis
         self._events = events
 
-    async def rebuild(self, room: RoomId) -> bool:
-        """Returns whether the room exists. Its head is in Redis now, or the mark that there is none."""
+    async def rebuild(self, room: RoomId, stuck: int | None = None) -> bool:
+        """Returns whether the room exists. Its head is in Redis now, or the mark that there is none.
+
+        `stuck`: the epoch in which the room cannot go on, though Redis has it.
+        """
         started = time.monotonic()
-        epoch = await retrying(lambda: self._mark(room), (TablesUnavailable, _NotPublished))
-        stored = await retrying(lambda: self._await_store(room, epoch), (TablesUnavailable, _NotStoredYet))
-        await retrying(lambda: self._seed(room, stored), (RedisUnavailable,))
+        while True:
+            fenced = await retrying(
+                lambda: self._fence(room, stuck), (TablesUnavailable, RedisUnavailable, _HeldByAnother)
+            )
+            if isinstance(fenced, _There):
+                return fenced.exists
+            if (stored := await self._behind_fence(room, fenced)) is not None:
+                break
+            logs.warning("rebuild_again", room=room, epoch=fenced)  # Redis was lost again, or we were taken for dead
         took = time.monotonic() - started
         metrics.REBUILD.observe(took)
-        logs.info("room_rebuilt", room=room, epoch=epoch, seconds=round(took, 3))
+        logs.info("room_rebuilt", room=room, epoch=fenced, seconds=round(took, 3))
         return stored.facts is not None
 
-    async def _mark(self, room: RoomId) -> int:
+    async def _fence(self, room: RoomId, stuck: int | None) -> int | _There:
+        """The new epoch, from which on nobody commits under an older one."""
         rows = await self._tables.read(READ_HEAD, [uuid.UUID(room)])
-        now = self._clock.now()
-        epoch = max(now, (rows[0][2] or 0) + 1 if rows else 0)
-        marker = RoomRebuild(room=room, epoch=epoch, time=now)
+        epoch = max(self._clock.now(), (rows[0][2] or 0) + 1 if rows else 0)
+        args: list[str | int | bytes] = [epoch, DEAD, "" if stuck is None else stuck]
+        (answer,) = await self._redis.execute(
+            lambda pipe, run_id: call(pipe, FENCE, [redis_keys.head(room)], [run_id, *args])
+        )
+        match answer:
+            case ["there", exists]:
+                return _There(bool(exists))
+            case ["held"]:
+                raise _HeldByAnother(f"another instance rebuilds room {room}")
+            case _:
+                return int(answer[1])
+
+    async def _behind_fence(self, room: RoomId, epoch: int) -> _Stored | None:
+        """What the room was rebuilt from; None if the fence is not ours any more."""
+        holding = asyncio.create_task(self._hold(room, epoch))
+        try:
+            await retrying(lambda: self._mark(room, epoch), (_NotPublished,))
+            stored: _Stored = await retrying(lambda: self._await_store(room, epoch), (TablesUnavailable, _NotStoredYet))
+            return stored if await retrying(lambda: self._seed(room, stored), (RedisUnavailable,)) else None
+        finally:
+            holding.cancel()
+
+    async def _hold(self, room: RoomId, epoch: int) -> None:
+        """Say again and again that we live."""
+        while True:
+            await asyncio.sleep(HOLD_EVERY)
+            with suppress(RedisUnavailable):
+                await self._redis.execute(
+                    lambda pipe, run_id: call(pipe, HOLD, [redis_keys.head(room)], [run_id, epoch])
+                )
+
+    async def _mark(self, room: RoomId, epoch: int) -> None:
+        marker = RoomRebuild(room=room, epoch=epoch, time=self._clock.now())
         if not (await self._events.publish([Outgoing(room, marker.to_json())]))[0]:
             raise _NotPublished(room)
-        return epoch
 
     async def _await_store(self, room: RoomId, epoch: int) -> _Stored:
         deadline, delay = time.monotonic() + 5.0, 0.003
@@ -146,14 +193,15 @@ class Rebuild:
             return {"last": sent.to_json(), "last_change": edit.to_json()}
         return {"last": sent.to_json()}
 
-    async def _seed(self, room: RoomId, stored: _Stored) -> None:
+    async def _seed(self, room: RoomId, stored: _Stored) -> bool:
         members, banned = prepared_keys(room, stored.head[2])
         for start in range(0, len(stored.members), _MEMBERS_AT_ONCE):
             some = stored.members[start : start + _MEMBERS_AT_ONCE]
             await self._redis.execute(partial(_add_members, key=members, members=some))
         if stored.banned:
             await self._redis.execute(lambda pipe, _: _add_banned(pipe, banned, stored.banned))
-        await self._redis.execute(lambda pipe, run_id: self._queue_seed(pipe, run_id, room, stored))
+        (seeded,) = await self._redis.execute(lambda pipe, run_id: self._queue_seed(pipe, run_id, room, stored))
+        return bool(seeded)
 
     def _queue_seed(self, pipe: Pipeline, run_id: str, room: RoomId, stored: _Stored) -> None:
         offset, seq, epoch = stored.head
@@ -171,6 +219,17 @@ class Rebuild:
         for field, value in fields.items():
             args += [field, value]
         call(pipe, SEED, keys, args)
+
+
+@dataclass(frozen=True, slots=True)
+class _There:
+    """Somebody else was faster: Redis has the room, or knows that it does not exist."""
+
+    exists: bool
+
+
+class _HeldByAnother(Exception):
+    """It is being rebuilt."""
 
 
 class _NotPublished(Exception):

@@ -14,7 +14,7 @@ from chat_functions.settings import Settings
 from chat_functions.tables import TablesUnavailable
 from pulsar_data.config import Live
 from pulsar_data.deliveries import OpenedRoom
-from pulsar_data.events import MessageSent, RoomEvent
+from pulsar_data.events import MessageEdited, MessageSent, RoomEvent
 from pulsar_data.model import RoomId
 from pulsar_data.queries import Position
 
@@ -69,10 +69,13 @@ class Recovery:
 
 
 def _readable(view: View, missed: Events) -> bool:
-    """Whether the reader may see all of it: nothing from before it joined where that counts, nothing that expired."""
+    """Whether the reader may see all of it: nothing from before it joined where that counts, nothing that expired.
+
+    An edit has the text of its message.
+    """
     now = time.time_ns() // 1_000_000
     return not any(
-        isinstance(event, MessageSent) and (event.seq < view.first or (event.expires or now + 1) <= now)
+        isinstance(event, MessageSent | MessageEdited) and (event.seq < view.first or (event.expires or now + 1) <= now)
         for event in missed
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib import resources
@@ -20,7 +21,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.connection import HiredisRespSerializer
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import DataError, NoScriptError, RedisError, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from chat_functions import metrics
@@ -30,6 +31,10 @@ _TO_REDIS, _FAILED = metrics.CALL.labels("redis"), metrics.CALL_FAILURES.labels(
 AT_ONCE = 16
 """Pipelines under way; more wait their turn. Each has a connection, whose introduction takes a while, and redis-py
 refuses the 101st: without this bound a crowd that comes back at once is turned away."""
+
+
+_SCRIPT_BROKE = re.compile(r"user_script:\d+: [a-z]")
+"""Lua's own errors. Those of Redis in a script (memory is full, a disk is) start with a word in capitals."""
 
 
 class Script:
@@ -110,7 +115,8 @@ class RedisLink:
     async def execute(self, fill: Callable[[Pipeline, str], Any]) -> list[Any]:
         """One round trip: `fill(pipeline, run_id)` queues the calls. Raises RedisUnavailable if any call failed.
 
-        All calls may have happened even if it raises: they must be repeatable.
+        All calls may have happened even if it raises: they must be repeatable. What no repeating would help is a defect
+        of ours, and raised as it is: DataError for what cannot be sent, ResponseError for an error within a script.
         """
         try:
             with metrics.timed(_TO_REDIS):
@@ -130,7 +136,11 @@ class RedisLink:
         except NoScriptError as error:
             await self.client.connection_pool.disconnect()  # somebody flushed the scripts; connecting loads them
             raise RedisUnavailable("scripts were flushed") from error
+        except DataError:
+            raise  # not Redis: what we ask has no meaning, and will have none
         except ResponseError as error:
+            if _SCRIPT_BROKE.search(str(error)):
+                raise
             raise RedisUnavailable(f"Redis refused a call: {str(error)[:200]}") from error
         except (RedisError, OSError) as error:
             raise RedisUnavailable(f"Redis does not answer: {type(error).__name__}") from error

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Iterable, Iterator
 
 from chat_functions.history import History
 from chat_functions.readings import Reading, Readings
 from chat_functions.room_log import RoomLog, Stored
 from chat_functions.settings import Settings
+from chat_functions.tables import Tables
 from pulsar_data.config import Live
 from pulsar_data.deliveries import HistoryRead
 from pulsar_data.errors import ChatError, ErrorCode
-from pulsar_data.events import ROOM_EVENT, RoomEvent
+from pulsar_data.events import ROOM_EVENT, MemberJoined, RoomEvent
+from pulsar_data.model import UserId
 from pulsar_data.queries import ReadHistory
+
+READ_JOINED = "SELECT joined_offset FROM members_by_room WHERE room_id = ? AND user_id = ?"
+STATEMENTS = (READ_JOINED,)
 
 
 class RoomHistory:
     """Raises RedisUnavailable, TablesUnavailable, ChatError."""
 
-    def __init__(self, readings: Readings, room_log: RoomLog, history: History, live: Live[Settings]) -> None:
+    def __init__(
+        self, readings: Readings, room_log: RoomLog, history: History, tables: Tables, live: Live[Settings]
+    ) -> None:
+        self._tables = tables
         self._readings = readings
         self._log = room_log
         self._history = history
@@ -35,8 +44,8 @@ class RoomHistory:
         events: tuple[RoomEvent, ...] = ()
         if query.limit:
             found = await (self._back(query, reading) if query.reverse else self._on(query, reading))
-            lowest = await self._lowest(reading)
-            events = tuple(self._within_bytes(_visible(found, lowest)))
+            lowest = await self._lowest(reading, query.user)
+            events = tuple(self._within_bytes(_visible(found, lowest, reading.first)))
         return HistoryRead(request=query.request, epoch=reading.epoch, offset=reading.offset, publications=events)
 
     async def _on(self, query: ReadHistory, reading: Reading) -> list[RoomEvent]:
@@ -63,13 +72,23 @@ class RoomHistory:
         if await self._log.lags(reading):
             raise ChatError(ErrorCode.INTERNAL, "message-store lags by more than Redis remembers")
 
-    async def _lowest(self, reading: Reading) -> int:
-        """The lowest offset that the reader may see: that behind the last message before it joined, if that counts."""
+    async def _lowest(self, reading: Reading, user: UserId) -> int:
+        """The lowest offset that the reader may see: that behind the last message before it joined, if that counts.
+
+        If that message has expired, its joining; of who has not joined, nothing.
+        """
         before = reading.first - 1
         if not before:
             return 1
         message = (await self._history.some(reading, [before])).get(before)
-        return 1 if message is None else message.offset + 1
+        return await self._joined(reading, user) if message is None else message.offset + 1
+
+    async def _joined(self, reading: Reading, user: UserId) -> int:
+        for event in reversed(reading.events):  # it may not be stored yet
+            if isinstance(event, MemberJoined) and event.user == user:
+                return event.offset
+        rows = await self._tables.read(READ_JOINED, [uuid.UUID(reading.room), uuid.UUID(user)])
+        return rows[0][0] if rows and rows[0][0] else reading.offset + 1
 
     def _within_bytes(self, events: Iterable[RoomEvent]) -> Iterator[RoomEvent]:
         """The first one, and as many more as a delivery can hold: the client asks for more from there."""
@@ -95,8 +114,10 @@ def _merged(stored: Stored, reading: Reading) -> list[RoomEvent]:
     return [parsed[offset] for offset in sorted(parsed)]
 
 
-def _visible(events: Iterable[RoomEvent], lowest: int) -> Iterator[RoomEvent]:
+def _visible(events: Iterable[RoomEvent], lowest: int, first: int) -> Iterator[RoomEvent]:
+    """What has not expired, from an offset on, and of no message below `first`: an edit has its text."""
     now = time.time_ns() // 1_000_000
     for event in events:
-        if event.offset >= lowest and (event.expires is None or event.expires > now):
+        seq = getattr(event, "seq", first)
+        if event.offset >= lowest and seq >= first and (event.expires is None or event.expires > now):
             yield event

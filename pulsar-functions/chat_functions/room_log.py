@@ -47,6 +47,8 @@ class RoomLog:
         """
         kept = (await self._redis.execute(lambda pipe, _: pipe.lrange(redis_keys.recent(room), 0, -1)))[0]
         fresh = [event for event in map(ROOM_EVENT.validate_json, kept) if first <= event.offset <= last]
+        if fresh and [event.offset for event in fresh] != list(range(last - len(fresh) + 1, last + 1)):
+            return None  # not what it was when the head was read: Redis is lost, or older
         until = fresh[0].offset - 1 if fresh else last
         left = limit - sum(len(event.to_json()) for event in fresh)
         stored: list[RoomEvent] = []

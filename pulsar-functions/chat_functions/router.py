@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import pulsar
 from redis.asyncio.client import Pipeline
@@ -23,6 +24,7 @@ from chat_functions.dead_letters import DeadLetters
 from chat_functions.event_schema import EventSchema
 from chat_functions.look_ups import LookUps
 from chat_functions.numbering import (
+    LET_PASS,
     LIVE_GATEWAYS,
     SCRIPTS,
     FindMessage,
@@ -56,6 +58,8 @@ from pulsar_data.model import RoomId, UserId
 STUCK = 10.0
 """Seconds a room may wait for a number that is missing before it is rebuilt."""
 _NUMBER, _PUBLISH, _COMMIT, _DELIVER = map(metrics.STAGE.labels, ("number", "publish", "commit", "deliver"))
+MINUTE = 60_000
+"""ms in which so many unknown rooms may be asked for."""
 AGAIN = 0.2
 """Seconds before a room is tried again whose events the broker or whose commits Redis did not take."""
 
@@ -88,6 +92,20 @@ class ChatRouter:
             prepare_deliveries(self._redis, self._outbox, self._live.now),
         )
         self._tasks.create_task(shared_clock.follow(self._redis, self._clock))
+        self._tasks.create_task(self._give_up())
+
+    async def _give_up(self) -> None:
+        """Refuse what has waited too long and has no number: nobody waits for it, and whoever meant it sends it again.
+
+        Else rooms that wait for Cassandra would fill this instance until none is served.
+        """
+        while True:
+            await asyncio.sleep(1.0)
+            late = self._parking.take_out(stages.is_late)
+            if late:
+                logs.warning("given_up", commands=len(late), seconds=stages.LATE)
+            for work in late:
+                await self._courier.refuse(work, ErrorCode.INTERNAL)
 
     async def handle(self, batch: list[Incoming]) -> None:
         """Work a batch through all stages. Rooms that must wait are parked with all that is behind them."""
@@ -101,6 +119,10 @@ class ChatRouter:
         if visible:
             with metrics.timed(_DELIVER):
                 await self._courier.deliver(visible)
+
+    async def bury(self, incoming: Incoming, reason: str) -> None:
+        """See Handler."""
+        await self._graves.bury(incoming, reason)
 
     # Sort: parse, check what needs no state, line up behind rooms that wait, and find out about named users.
 
@@ -141,21 +163,25 @@ class ChatRouter:
 
     async def _number(self, by_room: dict[RoomId, list[Work]]) -> list[Work]:
         """Numbered works, per room in the order of their offsets; all others are answered or parked."""
-        lines = [(room, *stages.until_barrier(works)) for room, works in by_room.items()]
+        now = self._clock.now()
+        lines = [(room, *stages.until_barrier(works, now)) for room, works in by_room.items()]
         asked = [work for _, works, _ in lines for work in works]
         if not asked:
             return []
         with metrics.timed(_NUMBER):
-            outcomes_of_all = await retrying(
-                lambda: self._redis.execute(lambda pipe, run_id: self._queue_numbers(pipe, run_id, asked)),
-                (RedisUnavailable,),
-            )
-        answers = iter(outcomes_of_all)
+            answers = iter([answer for part in stages.parts(asked) for answer in await self._ask_numbers(part)])
         numbered: list[Work] = []
         for room, works, behind in lines:
             outcomes = [(work, _outcome(work, next(answers))) for work in works]
             numbered += await self._settle(room, outcomes, behind)
         return numbered
+
+    async def _ask_numbers(self, works: Sequence[Work]) -> list[Any]:
+        outcomes: list[Any] = await retrying(
+            lambda: self._redis.execute(lambda pipe, run_id: self._queue_numbers(pipe, run_id, works)),
+            (RedisUnavailable,),
+        )
+        return outcomes
 
     def _queue_numbers(self, pipe: Pipeline, run_id: str, works: Sequence[Work]) -> None:
         ttl, now = self._live.now.key_hours * 3_600_000, self._clock.now()
@@ -208,7 +234,7 @@ class ChatRouter:
             return
         logs.warning("number_missing", room=room, waiting=len(early))  # until its command is redelivered
         if time.monotonic() - early[0].waiting_since > STUCK:
-            await self._rebuild.rebuild(room)
+            await self._rebuild.rebuild(room, stuck=early[0].numbered.epoch)
         else:
             await asyncio.sleep(0.05)
 
@@ -247,12 +273,16 @@ class ChatRouter:
         exists = await self._rebuild.rebuild(room)
         if exists and stranger is not None:
             key = redis_keys.limit("unknown-rooms", stranger)
-            await retrying(lambda: self._redis.execute(lambda pipe, _: pipe.decr(key)), (RedisUnavailable,))
+            await retrying(lambda: self._redis.execute(lambda pipe, _: _give_back(pipe, key)), (RedisUnavailable,))
 
     async def _may_ask(self, user: UserId) -> bool:
-        key = redis_keys.limit("unknown-rooms", user)
-        count, _ = await retrying(lambda: self._redis.execute(lambda pipe, _: _count(pipe, key)), (RedisUnavailable,))
-        return int(count) <= self._live.now.unknown_rooms_a_minute
+        """Counts what is let pass: who is refused and tries again is not refused for that."""
+        key, limit = redis_keys.limit("unknown-rooms", user), self._live.now.unknown_rooms_a_minute
+        (may,) = await retrying(
+            lambda: self._redis.execute(lambda pipe, _: call(pipe, LET_PASS, [key], [limit, MINUTE])),
+            (RedisUnavailable,),
+        )
+        return bool(may)
 
     # Publish
 
@@ -291,11 +321,12 @@ class ChatRouter:
         if not works:
             return []
         told = [work for work in works if work.is_told]
+        answers: list[Sequence[str]] = []
+        live: Sequence[str] = ()
         with metrics.timed(_COMMIT):
-            *answers, live = await retrying(
-                lambda: self._redis.execute(lambda pipe, run_id: self._queue_commits(pipe, run_id, told)),
-                (RedisUnavailable,),
-            )
+            for part in stages.parts(told):
+                *some, live = await self._ask_commits(part)
+                answers += some
         interested: dict[int, tuple[str, ...]] = {}
         failed: dict[RoomId, list[Work]] = {}
         for work, gateways in zip(told, map(read_commit, answers), strict=True):
@@ -305,6 +336,13 @@ class ChatRouter:
             elif not work.is_visible:  # else it was visible in an earlier epoch
                 failed.setdefault(work.room, []).append(work)
         return [(work, interested.get(id(work), ())) for work in self._put_back(works, failed)]
+
+    async def _ask_commits(self, works: Sequence[Work]) -> list[Any]:
+        answers: list[Any] = await retrying(
+            lambda: self._redis.execute(lambda pipe, run_id: self._queue_commits(pipe, run_id, works)),
+            (RedisUnavailable,),
+        )
+        return answers
 
     def _queue_commits(self, pipe: Pipeline, run_id: str, works: Sequence[Work]) -> None:
         for work in works:
@@ -333,6 +371,6 @@ def _outcome(work: Work, answer: Sequence[str]) -> Outcome | str:
     return read_number(answer)
 
 
-def _count(pipe: Pipeline, key: str) -> None:
-    pipe.incr(key)
-    pipe.expire(key, 60)
+def _give_back(pipe: Pipeline, key: str) -> None:
+    pipe.set(key, 0, px=MINUTE, nx=True)
+    pipe.decr(key)

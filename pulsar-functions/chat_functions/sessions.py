@@ -44,9 +44,9 @@ class Sessions:
     async def open(self, query: OpenSession) -> SessionOpened:
         """The snapshot. ChatError 101 if the token's session was revoked or its version is old."""
         account = await self.check(query)
+        await self._redis.execute(lambda pipe, _: _raise_token(pipe, query))  # it is told of what becomes of the user
         if not query.rooms:
             return SessionOpened(request=query.request, user=account.profile)
-        await self._redis.execute(lambda pipe, _: _raise_token(pipe, query))
         inbox = await self._copies.inbox(query.user)
         interest = (query.gateway, query.token)
         views = await self._views.read(inbox[:SNAPSHOT], query.user, query.deadline, query.positions, interest)
@@ -78,13 +78,14 @@ class Sessions:
     async def list_rooms(self, query: ListRooms) -> RoomPage:
         """A page of the inbox. Rooms that the user has left may still be in the inbox: they are passed over."""
         inbox = [room for room in await self._copies.inbox(query.user) if query.after is None or room > query.after]
-        found: list[RoomSummary] = []
+        found: list[View] = []
         for start in range(0, len(inbox), SNAPSHOT):
             views = await self._views.read(inbox[start : start + SNAPSHOT], query.user, query.deadline)
-            found += [view.summary for view in views if view]
+            found += filter(None, views)
             if len(found) > query.limit:
                 break
-        return RoomPage(rooms=tuple(found[: query.limit]), more=len(found) > query.limit)
+        shown = _light(found[: query.limit])
+        return RoomPage(rooms=tuple(view.summary for view in shown), more=len(found) > query.limit)
 
     async def get_room(self, query: GetRoom) -> RoomSummary:
         """One room. ChatError 400 if there is none, 403 if the user may not read in it."""

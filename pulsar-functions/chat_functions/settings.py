@@ -40,12 +40,14 @@ class Settings(Limits, Recovery, Storing):
     """The most messages worked at once."""
     in_flight: int = Field(default=4000, ge=1)
     """Messages taken and not yet acked; at that `process` blocks, which is the backpressure."""
-    attempts: int = 5
-    """Failures of one message for reasons that are its own before it is a dead letter."""
+    attempts: int = Field(default=3, ge=1)
+    """Deaths of an instance of one message, worked by itself, before it is a dead letter: see deaths.py."""
     traces: dict[str, str] = Field(default_factory=dict, repr=False)
     """OpenTelemetry's variables, where they name an exporter of traces: `chattifier deploy` gives those of its own."""
     crash_at: dict[str, float] = Field(default_factory=dict)
     """For tests only: point -> probability of killing the process there; see `CrashPoints.pass_by` in the handlers."""
+    breaks_on: str = ""
+    """For tests only: an instance dies of an error at the work of a message that has this in it."""
 
     def contact_points(self) -> list[tuple[str, int]]:
         """Host and port of each Cassandra contact point."""

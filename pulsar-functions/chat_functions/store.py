@@ -95,6 +95,10 @@ class MessageStore:
         if len(batch) < self._full:
             await asyncio.sleep(self._live.now.store_interval / 1000)
 
+    async def bury(self, incoming: Incoming, reason: str) -> None:
+        """See Handler."""
+        await self._graves.bury(incoming, reason)
+
     def _begin(self, works: Sequence[Work]) -> None:
         """Only now is it known which rooms wait: what was under way may have failed."""
         task = self._tasks.create_task(self._store(self._sort(works)))

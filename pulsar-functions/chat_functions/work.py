@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pydantic_core import to_json
@@ -32,6 +32,10 @@ from pulsar_data.model import RoomId, UserId
 
 OLD_KEY = 22 * 3600 * 1000
 """ms: Redis may have forgotten a key of this age. It remembers for 24 h: a clock that is an hour wrong is borne."""
+AT_ONCE = 256
+"""Calls of Redis in one round trip."""
+LATE = 10.0
+"""Seconds. A gateway gives up after five."""
 NOBODY = Sender(gateway="", client="", request=0)
 
 
@@ -123,6 +127,27 @@ def digest(command: Change) -> str:
     return hashlib.blake2b(to_json(content), digest_size=12).hexdigest()
 
 
+def is_late(work: Work) -> bool:
+    """Whether it has waited for longer than anybody waits for it. Never of one with a number: that must go on."""
+    return work.numbers is None and work.mark is None and time.monotonic() - work.waiting_since > LATE
+
+
+def parts(works: Sequence[Work]) -> Iterator[Sequence[Work]]:
+    """So many at once that Redis is soon done with them: what takes too long is asked again, and would be for ever.
+
+    A room that is made has all its first members in one command.
+    """
+    start, weight = 0, 0
+    for place, work in enumerate(works):
+        weighs = 1 + len(work.command.members) if isinstance(work.command, CreateRoom) else 1
+        if place > start and weight + weighs > AT_ONCE:
+            yield works[start:place]
+            start, weight = place, 0
+        weight += weighs
+    if start < len(works):
+        yield works[start:]
+
+
 def must_ask(work: Work) -> bool:
     """Whether Cassandra must be asked for users first."""
     if work.asked_users or isinstance(work.command, (SendMessage, RebuildRoom, MarkRead)):
@@ -136,7 +161,7 @@ def request(work: Work, now: int, settings: Settings) -> Request:
     return Request(
         command.room, rulebook.operation(command), command.actor, command.key, work.digest,
         origin=f"{sender.gateway}/{sender.request}" if sender else work.incoming.source,
-        looked_up=work.looked_up, old_key=now - ids.key_time(command.key) > OLD_KEY, verdict=work.verdict,
+        looked_up=work.looked_up, old_key=_is_old(command.key, now), verdict=work.verdict,
         asks=rulebook.asks(command, work.found, settings),
     )  # fmt: skip
 
@@ -170,12 +195,26 @@ def reading(work: Work) -> Reading:
     return Reading(event.room, event.actor, event.epoch, event.seq)
 
 
-def until_barrier(works: list[Work]) -> tuple[list[Work], list[Work]]:
-    """Up to and with the first command that changes what rules ask for, and what must wait for that to be visible."""
+def until_barrier(works: list[Work], now: int) -> tuple[list[Work], list[Work]]:
+    """Up to and with the first command that changes what rules ask for, and what must wait for that to be visible.
+
+    Or whose key is so old at `now` (ms) that Cassandra may have to be asked: what was sent after it comes after it.
+    """
     for index, work in enumerate(works):
-        if not isinstance(work.command, (*rulebook.PASSING, MarkRead)):
+        if not isinstance(work.command, (*rulebook.PASSING, MarkRead)) or _asks_first(work, now):
             return works[: index + 1], works[index + 1 :]
     return works, []
+
+
+def _asks_first(work: Work, now: int) -> bool:
+    command = work.command
+    if isinstance(command, (RebuildRoom, MarkRead)) or work.looked_up is not None or work.answered is not None:
+        return False
+    return _is_old(command.key, now)
+
+
+def _is_old(key: str, now: int) -> bool:
+    return now - ids.key_time(key) > OLD_KEY
 
 
 def without_hole(works: Sequence[Work]) -> tuple[list[Work], list[Work]]:
@@ -197,10 +236,10 @@ def without_hole(works: Sequence[Work]) -> tuple[list[Work], list[Work]]:
 
 
 def stranger(works: Sequence[Work]) -> UserId | None:
-    """Who asks for a room that may not exist. Nobody, if somebody creates it or archive knows it."""
+    """Who asks for a room that may not exist. Nobody, if somebody creates it, or archive or a service knows it."""
     actors = []
     for work in works:
-        if isinstance(work.command, (CreateRoom, RebuildRoom)):
+        if isinstance(work.command, (CreateRoom, RebuildRoom)) or work.command.actor == ids.SYSTEM:
             return None
         actors.append(work.command.actor)
     return actors[0]

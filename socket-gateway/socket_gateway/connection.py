@@ -31,6 +31,8 @@ GONE = "client_gone"
 """What became of a call whose client did not wait for the answer."""
 FOR_GOOD = 3500
 """From this code on it is not to come back: whatever it still sends is of no use to anybody."""
+LARGE = 4096
+"""Bytes: for each so many a command counts once more. What people write is small; what is large is kept in memory."""
 MISBEHAVED = (Disconnect.TOO_MANY_REQUESTS, Disconnect.BAD_REQUEST)
 """Who is closed for one of these would be back at once: it may as well wait here, which costs nothing."""
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -113,31 +115,31 @@ class Connection:
         limit = self.gateway.limits.frame if self.state is State.NEW else self.gateway.limits.text
         try:
             for line in protocol.lines(frame):
-                await self._handle(protocol.parse(line, limit))
+                await self._handle(protocol.parse(line, limit), len(line))
                 await asyncio.sleep(0)  # now it is the turn of others: what is there already comes without one
                 if self.state is State.CLOSED:
                     return
         except BadFrameError:
             self.close(Disconnect.BAD_REQUEST)
 
-    async def _handle(self, incoming: protocol.Incoming) -> None:
+    async def _handle(self, incoming: protocol.Incoming, size: int) -> None:
         if self.state is State.NEW:
             await self._first(incoming)
         elif self.state is not State.OPEN:
             self.close(Disconnect.BAD_REQUEST)
         elif isinstance(incoming, Pong):
             self._pong()
-        elif self._may_ask(incoming):
+        elif self._may_ask(incoming, size):
             if isinstance(incoming, Refused):
                 self.refuse(incoming.id, RpcError.of(incoming.code))
             else:
                 commands.handle(self, incoming)
 
-    def _may_ask(self, incoming: Command | Refused) -> bool:
+    def _may_ask(self, incoming: Command | Refused, size: int) -> bool:
         limits, pace = self.gateway.limits, self._pace
         if pace is None:  # nobody: only an open connection is asked for
             return False
-        waiting = pace.count(time.monotonic(), limits.commands)
+        waiting = pace.count(time.monotonic(), limits.commands, 1 + size // LARGE)
         if waiting <= limits.commands_burst:
             return True
         if waiting <= 2 * limits.commands_burst:

@@ -14,7 +14,7 @@ LONGEST: Final = 32
 
 
 class Pace:
-    """Each command is a drop, whether it is done or refused; so many drops run out each second.
+    """Each command is a drop, a large one several, whether it is done or refused; so many drops run out each second.
 
     So who is refused and asks on and on fills it further, and who waits is let go on.
     """
@@ -28,13 +28,13 @@ class Pace:
         self._pauses = 0
         self._opens = now
 
-    def count(self, now: float, rate: float) -> float:
-        """Another drop; how many there are now. `now`: seconds of a clock that only rises; `rate`: drops a second."""
+    def count(self, now: float, rate: float, drops: int = 1) -> float:
+        """More drops; how many there are now. `now`: seconds of a clock that only rises; `rate`: drops a second."""
         level = self.level(now, rate)
         if not level:
             self._pauses = 0
         self._ran_out = self._level - level
-        self._level = level + 1
+        self._level = level + drops
         self._at = now
         return self._level
 

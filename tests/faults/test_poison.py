@@ -1,9 +1,13 @@
-"""Messages that can never succeed, among those of rooms that talk: buried with a reason, once, and nobody waits."""
+"""Messages that can never succeed, among those of rooms that talk: buried with a reason, once, and nobody waits.
+
+Of a defect of ours, one that is found by dying of it, everybody waits, but not for ever, and nothing is lost.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,8 +16,17 @@ import pulsar
 import pytest
 from pulsar.schema import BytesSchema
 
+from chat_functions.batching import DEADLY
 from chat_functions.event_schema import EventSchema
+from chat_functions.work import NOBODY
+from chattifier.dead_letters import opened
+from chattifier.pulsar_client import Broker
 from pulsar_data import topics
+from pulsar_data.commands import SendMessage
+from pulsar_data.model import RoomId, UserId
+from tests.clients.device import Device
+from tests.clients.people import sign_up
+from tests.clients.talkers import fresh_key
 from tests.clients.waiting import until
 from tests.faults.conftest import Trial, times
 from tests.faults.crowd import Crowd
@@ -24,6 +37,9 @@ pytestmark = [pytest.mark.stack, pytest.mark.quiet, pytest.mark.anyio, pytest.ma
 WITHIN = 1.0
 """Seconds from the moment a message was meant to be sent until every member has it."""
 BURIED_WITHIN = 30.0
+MOST_DEATHS = 8
+"""Each instance once in company, three of it alone, and some in between, before it is known what they die of."""
+DEATHS = "4"
 LARGE = 4_900_000
 """Bytes; a broker takes 5 MiB."""
 
@@ -46,6 +62,54 @@ async def test_poison_costs_nobody_anything(stack: Stack, functions: Functions, 
 
     await trial("poison on every input", len(poisons) * len(INPUTS), poisoned, WITHIN)
     assert [await functions.restarts(function) for function in INPUTS] == before
+
+
+@pytest.mark.parametrize("function", ["chat-router", "message-store"])
+async def test_a_message_of_which_a_function_dies_is_buried_and_can_be_replayed(
+    stack: Stack, functions: Functions, trial: Trial, function: str
+) -> None:
+    """Its instances die of it a few times, and go on without it. Mended, they have what it said."""
+    deadly, (ada,) = f"deadly {secrets.token_hex(8)}", await sign_up(stack.auth, 1)
+    async with Device.connected(ada, stack.gateways[0]) as device:
+        room = (await device.call("room.create", kind="group", name="deadly", members=[]))["room"]
+        async with functions.settings(function, {"breaks_on": deadly}):
+
+            async def strikes(crowd: Crowd) -> None:
+                await asyncio.sleep(2.0)
+                with _broker(stack) as client:
+                    command = SendMessage(room=RoomId(room), actor=UserId(ada.user), key=fresh_key(), sender=NOBODY,
+                                          text=deadly)  # fmt: skip
+                    await asyncio.to_thread(_send, client, topics.COMMANDS, room, command.to_json())
+                await until("it is buried", lambda: asyncio.to_thread(_lies, stack, function, deadly), BURIED_WITHIN)
+                assert 0 < await functions.restarts(function) <= MOST_DEATHS
+                await functions.until_all_consume(function)
+                await crowd.until_settled()
+                await crowd.until_all_talk(30)
+                await device.call("message.send", room=room, text="behind it")
+
+            await trial(f"{function} dies of a message", 1, strikes)
+        await asyncio.to_thread(_replay, stack, function, deadly)
+
+        async def is_there() -> bool:
+            page = await device.call("message.list", room=room, limit=10)
+            return sorted(message["text"] for message in page["messages"]) == ["behind it", deadly]
+
+        await until("what it said is in the room", is_there, 30)
+
+
+def _lies(stack: Stack, function: str, text: str) -> bool:
+    """Whether it is a dead letter, as one of which the function died more than once."""
+    with opened(Broker(stack.pulsar.service_url), function) as box:
+        found = [letter for letter in box.letters() if text.encode() in letter.payload]
+    assert all(letter.reason == DEADLY and letter.attempts == DEATHS for letter in found), found
+    return len(found) == 1
+
+
+def _replay(stack: Stack, function: str, text: str) -> None:
+    with opened(Broker(stack.pulsar.service_url), function) as box:
+        for letter in box.letters():
+            if text.encode() in letter.payload:
+                box.replay(letter)
 
 
 def _poisons() -> list[bytes]:

@@ -13,6 +13,8 @@ from redis.asyncio.client import Pipeline
 
 from chat_functions.changes import changes
 from chat_functions.numbering import (
+    FENCE,
+    HOLD,
     OPEN_ROOM,
     SEED,
     Commit,
@@ -74,9 +76,17 @@ class Room:
     owner: UserId = field(default_factory=new_user)
 
     async def seed(
+        self, epoch: int, offset: int = 0, seq: int = 0, state: str = "live", look_up_until: int = 0,
+        stuck: int | str = "", **facts: str,
+    ) -> bool:  # fmt: skip
+        """As rebuild does; the owner is its only member. False if the room was there already, and not stuck there."""
+        await self.fence(epoch, stuck=stuck)
+        return await self.seed_fenced(epoch, offset, seq, state, look_up_until, **facts)
+
+    async def seed_fenced(
         self, epoch: int, offset: int = 0, seq: int = 0, state: str = "live", look_up_until: int = 0, **facts: str
     ) -> bool:
-        """As rebuild does; the owner is its only member. False if the room was there already."""
+        """SEED alone."""
         prepared, banned = prepared_keys(self.id, epoch)
         keys = [
             redis_keys.head(self.id), redis_keys.members(self.id), prepared, redis_keys.recent(self.id),
@@ -86,6 +96,18 @@ class Room:
         args: list[str | int] = [epoch, offset, seq, state, look_up_until, "", 0, *pairs]
         await self.link.execute(lambda pipe, _: pipe.hset(prepared, self.owner, member("owner").to_json()))
         return bool((await self.link.execute(lambda pipe, run: call(pipe, SEED, keys, [run, *args])))[0])
+
+    async def fence(self, epoch: int, age: int = 0, stuck: int | str = "") -> list[Any]:
+        """FENCE, by whoever takes another for dead after `age` ms."""
+        args = [epoch, age, stuck]
+        answer = await self.link.execute(lambda pipe, run: call(pipe, FENCE, [redis_keys.head(self.id)], [run, *args]))
+        fenced: list[Any] = answer[0]
+        return fenced
+
+    async def hold(self, epoch: int) -> bool:
+        """HOLD: whether the fence of that epoch still stands."""
+        answer = await self.link.execute(lambda pipe, run: call(pipe, HOLD, [redis_keys.head(self.id)], [run, epoch]))
+        return bool(answer[0])
 
     def request(self, key: str | None = None, operation: Operation = "send", **changes: Any) -> Request:
         """A send of the owner with a fresh key."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from chat_functions.numbering import LookUp, Numbers, Refused, Unchanged
 from chat_functions.redis_link import RedisLink, RedisUnavailable
+from pulsar_data import redis_keys
 from pulsar_data.errors import ErrorCode
 from pulsar_data.events import ROOM_EVENT
 from tests.functions.room import Room, member, new_user, now
@@ -178,7 +181,7 @@ async def test_pending_numbers_of_an_earlier_epoch_count_for_nothing_and_done_on
     done, pending = room.request(), room.request()
     given, lost = map(numbers, await room.number(done, pending))
     await room.commit(done, given)
-    assert await room.seed(epoch=2, offset=1, seq=1)
+    assert await room.seed(epoch=2, offset=1, seq=1, stuck=1)
     known, fresh = map(numbers, await room.number(done, pending))
     assert (known.offset, known.epoch, known.committed) == (given.offset, 1, True)
     assert (fresh.offset, fresh.epoch) == (lost.offset, 2)
@@ -190,7 +193,7 @@ async def test_commit_refuses_an_earlier_epoch(redis: RedisLink) -> None:
     await room.seed(epoch=1)
     request = room.request()
     (given,) = await room.number(request)
-    await room.seed(epoch=2)
+    await room.seed(epoch=2, stuck=1)
     assert await room.commit(request, numbers(given)) == "lost"
 
 
@@ -279,3 +282,45 @@ async def test_flushed_scripts_are_loaded_again(redis: RedisLink) -> None:
     with pytest.raises(RedisUnavailable):
         await room.send()
     assert (await room.send()).offset == 1
+
+
+async def test_behind_a_fence_nothing_is_committed_under_an_earlier_epoch(redis: RedisLink) -> None:
+    """What would be published there, behind the marker, is void: it must not be acked."""
+    room = Room(redis)
+    await room.seed(epoch=1)
+    request = room.request()
+    (given,) = await room.number(request)
+    assert await room.fence(epoch=2, stuck=1) == ["mine", "2"]
+    assert await room.commit(request, numbers(given)) == "lost"
+    assert await room.number(room.request()) == ["lost"]
+    assert (await room.open())[0] == "lost"
+    assert await room.seed_fenced(epoch=2)
+    assert (await room.send()).epoch == 2
+
+
+async def test_one_rebuilds_a_room_and_who_comes_later_waits_or_finds_it_there(redis: RedisLink) -> None:
+    """Until nothing is heard of the one for a while; its seed does not count any more then."""
+    room = Room(redis)
+    assert await room.fence(epoch=5, age=60_000) == ["mine", "5"]
+    assert await room.fence(epoch=5, age=60_000) == ["held"]
+    assert await room.hold(epoch=5)
+    await asyncio.sleep(0.05)
+    assert await room.fence(epoch=5, age=40) == ["mine", "6"]
+    assert not await room.hold(epoch=5)
+    assert not await room.seed_fenced(epoch=5)
+    assert await room.seed_fenced(epoch=6)
+    assert await room.fence(epoch=7) == ["there", 1]
+    assert await room.fence(epoch=7, stuck=5) == ["there", 1]  # it is not in that epoch any more
+    assert (await room.send()).epoch == 6
+
+
+async def test_a_seed_for_a_redis_that_was_lost_meanwhile_does_not_count(redis: RedisLink) -> None:
+    """Somebody else may have rebuilt it there, and more may have been said."""
+    room = Room(redis)
+    await room.fence(epoch=5)
+    await redis.execute(lambda pipe, _: pipe.delete(redis_keys.head(room.id)))
+    assert not await room.seed_fenced(epoch=5)
+    await room.fence(epoch=5)
+    await room.pretend_other_run()
+    assert not await room.seed_fenced(epoch=5)
+    assert await room.number(room.request()) == ["lost"]

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat_functions.overlay import Messages, apply
+from chat_functions.overlay import Messages, apply, at_most
 from pulsar_data.events import ROOM_EVENT, RoomEvent
 from pulsar_data.ids import new_key
 
@@ -54,3 +54,15 @@ def test_what_has_expired_is_gone() -> None:
         messages: Messages = {}
         apply(messages, [sent.model_copy(update={"expires": expires})], NOW)
         assert len(messages) == there
+
+
+@given(STEPS, st.integers(0, 6))
+def test_of_many_reactions_the_first_are_shown(steps: Sequence[tuple[str, int, str, str]], most: int) -> None:
+    """In the order that all see them in; nothing else of the message changes."""
+    messages: Messages = {}
+    apply(messages, events(steps), NOW)
+    for message in messages.values():
+        shown = at_most(message, most)
+        pairs = [(emoji, user) for emoji, users in message.reactions.items() for user in users]
+        assert [(emoji, user) for emoji, users in shown.reactions.items() for user in users] == pairs[:most]
+        assert shown.model_copy(update={"reactions": message.reactions}) == message

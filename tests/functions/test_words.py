@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,6 +32,14 @@ def test_a_part_of_a_run_is_found_in_it(run: str, data: st.DataObject) -> None:
     assert said.contains(asked)
     turned = part[::-1]
     assert said.contains(words_of(turned)) == (turned in run)
+
+
+def test_a_pile_of_marks_takes_no_time() -> None:
+    """To bring marks into order takes as many steps as there are, squared."""
+    started = time.process_time()
+    words = words_of("x" + "\u0300" * 2000 + "\u0316" * 2000)
+    assert time.process_time() - started < 0.05
+    assert words == words_of("x" + "\u0300" * 30)
 
 
 def test_words_are_bounded() -> None:

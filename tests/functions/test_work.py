@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from chat_functions.batching import Incoming
 from chat_functions.numbering import Numbers
-from chat_functions.work import Work, digest, until_barrier, without_hole
+from chat_functions.work import AT_ONCE, Work, digest, parts, until_barrier, without_hole
 from pulsar_data import ids
-from pulsar_data.commands import AddMember, Command, RebuildRoom, Sender, SendMessage
+from pulsar_data.commands import AddMember, Command, CreateRoom, RebuildRoom, Sender, SendMessage
 from tests.functions.room import new_user, now
 
 ROOM = ids.created_room(new_user(), ids.new_key(now()))
@@ -60,10 +60,19 @@ def test_what_follows_a_change_of_members_waits_for_it() -> None:
     """A batch of one room ends with the first command that changes who is a member."""
     add = AddMember(room=ROOM, actor=ADA, key=ids.new_key(now()), user=new_user())
     works = [work(send()), work(add), work(send())]
-    assert until_barrier(works) == (works[:2], works[2:])
-    assert until_barrier(works[:1]) == (works[:1], [])
+    assert until_barrier(works, now()) == (works[:2], works[2:])
+    assert until_barrier(works[:1], now()) == (works[:1], [])
     rebuild = [work(RebuildRoom(room=ROOM)), work(send())]
-    assert until_barrier(rebuild) == (rebuild[:1], rebuild[1:])
+    assert until_barrier(rebuild, now()) == (rebuild[:1], rebuild[1:])
+
+
+def test_what_was_sent_behind_an_old_key_waits_for_its_look_up() -> None:
+    """Somebody was away for a day, sends what was left, and says something new: in that order it is to be read."""
+    old = send().model_copy(update={"key": ids.new_key(now() - 23 * 3600 * 1000)})
+    works = [work(send()), work(old), work(send())]
+    assert until_barrier(works, now()) == (works[:2], works[2:])
+    works[1].looked_up = 1
+    assert until_barrier(works, now()) == (works, [])
 
 
 def test_the_digest_is_of_what_the_client_asked_and_not_of_its_socket() -> None:
@@ -72,3 +81,17 @@ def test_the_digest_is_of_what_the_client_asked_and_not_of_its_socket() -> None:
     elsewhere = first.model_copy(update={"sender": Sender(gateway="gw-2", client="d", request=9)})
     other = first.model_copy(update={"text": "other"})
     assert digest(first) == digest(elsewhere) != digest(other)
+
+
+def test_redis_is_asked_for_so_much_at_once_as_it_is_soon_done_with() -> None:
+    """All of it, in order; a room with a thousand members is a part of its own."""
+    large = CreateRoom.model_validate(
+        {"room": ROOM, "actor": ADA, "key": ids.new_key(now()), "kind": "group", "name": "All",
+         "members": [new_user() for _ in range(999)]}
+    )  # fmt: skip
+    works = [work(send()) for _ in range(AT_ONCE + 10)]
+    works.insert(AT_ONCE + 5, work(large))
+    found = list(parts(works))
+    assert [len(part) for part in found] == [AT_ONCE, 5, 1, 5]
+    assert [one for part in found for one in part] == works
+    assert list(parts([])) == []

@@ -86,6 +86,16 @@ async def test_who_asks_too_fast_is_refused_and_who_goes_on_is_closed(stack: Any
         assert (await calm.ask(ping={}))["ping"] == {}
 
 
+async def test_a_large_command_counts_as_several(stack: Any, jwks: Path, people: People) -> None:
+    """One of 41 KB as eleven: of so many at once, of which small ones would do, some are refused."""
+    limits = Limits(commands=1.0, commands_burst=60, drain=0.1)
+    large = {"ping": {}, "filler": "x" * 41_000}
+    for command, refused in (({"ping": {}}, 0), (large, 5)):
+        async with running(stack, jwks, limits) as gateway, session(gateway.url, people[0].token) as (wire, _):
+            replies = await asyncio.gather(*await wire.send(*[command] * 10))
+            assert ["error" in reply for reply in replies] == [False] * (10 - refused) + [True] * refused
+
+
 async def test_who_is_closed_for_asking_too_fast_is_read_no_more(stack: Any, jwks: Path, people: People) -> None:
     """It is told at once why; what it sends on fills its own buffers until it is cut, three seconds later."""
     ping = frame(TEXT, b'{"id":2,"ping":{}}')

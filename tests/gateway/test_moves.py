@@ -96,6 +96,27 @@ async def test_who_is_out_of_a_room_is_unsubscribed_and_hears_no_more(stack: Any
         assert follows.offsets(room) == asks.offsets(room) == [last["offset"]]
 
 
+async def test_who_follows_by_hand_hears_of_rooms_and_no_more_of_those_it_is_out_of(stack: Any, people: People) -> None:
+    """Also where no other connection of its user is at that gateway."""
+    ada, grace, _ = people
+    async with (
+        session(stack.gateways[0], ada.token) as (one, _),
+        session(stack.gateways[1], grace.token, data={"server_subs": False}) as (asks, _),
+    ):
+        room = await make_room(one, grace)
+        channel = f"room:{room}"
+        await asks.until(lambda: news(asks, grace.id, "room_entered"))
+        assert "subscribe" in await asks.ask(subscribe={"channel": channel})
+        last = await say(one, room)
+        await asks.until(lambda: asks.events(room))
+        out = await one.ask(rpc={"method": "member.remove", "data": {"room": room, "key": key(), "user": grace.id}})
+        assert "rpc" in out
+        await asks.until(lambda: told(asks, channel, "unsubscribe"))
+        await say(one, room)
+        assert (await asks.ask(ping={}))["ping"] == {}
+        assert max(asks.offsets(room)) <= last["offset"] + 1
+
+
 def _left(who: Person, room: str, epoch: int, offset: int) -> RoomLeft:
     return RoomLeft(user=UserId(who.id), room=RoomId(room), epoch=epoch, offset=offset)
 

@@ -16,6 +16,7 @@ def test_drops_run_out_in_time() -> None:
     pace = Pace(100.0)
     assert [pace.count(100.0, RATE) for _ in range(3)] == [1.0, 2.0, 3.0]
     assert round(pace.level(100.2, RATE), 6) == 1.0
+    assert round(pace.count(100.2, RATE, 4), 6) == 5.0
     assert pace.level(500.0, RATE) == 0.0
 
 

@@ -1,9 +1,11 @@
--- SEED: a rebuilt room, exact as message-store left it, takes its place. Does nothing if the room is already there.
+-- SEED: a rebuilt room, exact as message-store left it, takes its place. Only behind the fence of that very epoch: where
+-- somebody else has fenced it off since, or Redis was lost again, this is not the end of its log any more.
 -- KEYS head, members, prepared members, recent, banned, prepared banned
 -- ARGV run_id, epoch, offset, seq, state, look_up_until ms, ttl ms ('' for none), count of recent events, these events,
 --      then pairs of further head fields
-local head = redis.call('HMGET', KEYS[1], 'run', 'epoch')
-if head[1] == ARGV[1] and tonumber(head[2]) >= tonumber(ARGV[2]) then
+-- Returns 1, or 0 if that is not so
+local head = redis.call('HMGET', KEYS[1], 'run', 'fence')
+if head[1] ~= 'fence:' .. ARGV[1] or head[2] ~= ARGV[2] then
   redis.call('DEL', KEYS[3], KEYS[6])
   return 0
 end

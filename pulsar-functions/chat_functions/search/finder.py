@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
 
-from chat_functions.history import History
+from chat_functions.history import History, within_bytes
 from chat_functions.partitions import buckets, downwards
 from chat_functions.readings import Reading, Readings
 from chat_functions.search.words import Words, words_of
@@ -53,7 +53,8 @@ class Search:
             found += await self._held_against(words, reading, seqs)
             if len(found) > query.limit:
                 break
-        return Found(messages=tuple(found[: query.limit]), more=len(found) > query.limit)
+        page = within_bytes(found[: query.limit])
+        return Found(messages=tuple(page), more=len(found) > len(page))
 
     async def _proposed(self, reading: Reading, words: Words, last: int) -> AsyncIterator[list[int]]:
         """Messages that have all terms, as the index has it, newest first, some at a time.

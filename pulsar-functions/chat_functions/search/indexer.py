@@ -73,6 +73,10 @@ class SearchIndex:
         if batch and len(batch) < self._full:
             await asyncio.sleep(self._live.now.index_interval / 1000)
 
+    async def bury(self, incoming: Incoming, reason: str) -> None:
+        """See Handler."""
+        await self._graves.bury(incoming, reason)
+
     async def _parse(self, incoming: Incoming) -> LogEntry | ReindexRoom | None:
         try:
             if incoming.message.topic_name().startswith(topics.REINDEX):

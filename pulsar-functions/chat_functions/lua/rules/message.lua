@@ -5,13 +5,21 @@
 local wanted = tonumber(ARGV[11])
 if wanted < 1 or wanted > tonumber(redis.call('HGET', KEYS[1], 'vseq')) then return {'refused', 401} end
 local target, reaction
+-- Of a popular message there may be hundreds of reactions: only those are decoded that can matter. Within strings quotes
+-- are escaped, so what is looked for is found nowhere else.
+local about, mine = '"seq":' .. ARGV[11], '"actor":"' .. actor .. '"'
+local function matters(event)
+  if not string.find(event, about, 1, true) then return false end
+  return string.find(event, '"type":"message_sent"', 1, true) or string.find(event, '"type":"message_deleted"', 1, true)
+    or ARGV[13] ~= '' and not reaction and string.find(event, mine, 1, true)
+end
 local kept, looked = redis.call('LLEN', KEYS[5]), 0
 while not target and looked < kept do
   local some = redis.call('LRANGE', KEYS[5], -looked - 50, -looked - 1)
   for place = #some, 1, -1 do
-    if string.find(some[place], '"seq":' .. ARGV[11], 1, true) then
+    if not target and matters(some[place]) then
       local event = cjson.decode(some[place])
-      if event.seq == wanted and not target then
+      if event.seq == wanted then
         if event.type == 'message_sent' then
           target = {author = event.actor, expires = event.expires}
         elseif event.type == 'message_deleted' then
