@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import ClassVar
 
 import pulsar
 
@@ -77,6 +78,8 @@ AT_ONCE = 256
 
 class Archive:
     """The handler of archive."""
+
+    THROWS_OUT: ClassVar[bool] = True
 
     def __init__(self, client: pulsar.Client, inbox: Inbox, tasks: asyncio.TaskGroup, live: Live[Settings]) -> None:
         settings = live.now

@@ -21,7 +21,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import pulsar
 
@@ -56,6 +56,9 @@ class Incoming:
 
 class Handler(Protocol):
     """The work of one function. Never two `handle` at once; it must not raise for what one message did."""
+
+    THROWS_OUT: ClassVar[bool]
+    """Whether a valid message of which it dies may become a dead letter: not if its sender was told that it is safe."""
 
     async def start(self) -> None:
         """Connect what the first message needs: before Pulsar subscribes, if it does not take too long."""
@@ -117,14 +120,10 @@ class Inbox:
         """Any thread: how many messages are here and not finished."""
         return len(self._held)
 
-    def holds(self, incoming: Incoming) -> bool:
-        """Whether it is not finished."""
-        return incoming in self._held
-
-    def begun(self) -> list[str]:
-        """The sources of what was taken and is not finished."""
+    def taken(self) -> list[Incoming]:
+        """What was taken and is not finished."""
         waiting = set(self._arrived)
-        return [incoming.source for incoming in list(self._held) if incoming not in waiting]
+        return [incoming for incoming in list(self._held) if incoming not in waiting]
 
     def look(self) -> None:
         """Any thread: set the gauges of what is here and not finished."""
@@ -211,8 +210,8 @@ class Parking(Generic[W]):
         return works
 
 
-ALONE = 2.0
-"""Seconds that everything else waits for a message of which an instance may have died: then it is none of those."""
+ALONE = 10.0
+"""Seconds, in the life of a process, that everything else waits for messages of which one may have died."""
 DEADLY = "the function dies of it"
 
 
@@ -225,6 +224,8 @@ class Loop:
     def __init__(self, name: str, build: Build, client: pulsar.Client, settings: Settings, traces: Traces) -> None:
         self._inbox = Inbox(settings.batch, settings.in_flight, traces)
         self._deaths = Deaths(name, settings.redis_url, settings.attempts)
+        self._patience = ALONE
+        self._rest: set[Incoming] = set()
         self._breaks_on = settings.breaks_on.encode()
         self._build = build
         self._client = client
@@ -258,7 +259,7 @@ class Loop:
             asyncio.run(self._main())
         except BaseException as error:  # noqa: BLE001  the edge of the thread; nothing goes on
             logs.failure("function_died", error)  # the broker will redeliver what was not acked
-            self._deaths.note(self._inbox.begun())
+            self._deaths.note([incoming.source for incoming in self._unfinished()])
         finally:
             os.kill(os.getpid(), signal.SIGKILL)  # nothing of ours may go on half: the worker starts it again
 
@@ -275,6 +276,7 @@ class Loop:
         """All at once; but each by itself, in its turn, that an instance was working on when it died."""
         counts = await self._deaths.counts([incoming.source for incoming in batch])
         company: list[Incoming] = []
+        self._rest = set(batch)
         for incoming, count in zip(batch, counts, strict=True):
             if count is None:
                 company.append(incoming)
@@ -287,18 +289,33 @@ class Loop:
             await self._together(handler, company)
 
     async def _alone(self, handler: Handler, incoming: Incoming, deaths: int) -> None:
+        """With nothing else under way: else nobody could say of what the process dies."""
         incoming.attempts = deaths
-        if await self._deaths.may_bury(deaths):
+        if handler.THROWS_OUT and await self._deaths.may_bury(deaths):
             await handler.bury(incoming, DEADLY)
             return
-        self._deaths.alone, until = incoming.source, time.monotonic() + ALONE
+        if await self._quiet(handler):
+            self._deaths.alone = incoming.source
         await self._together(handler, [incoming])
-        while self._inbox.holds(incoming) and time.monotonic() < until:
+        if self._deaths.alone:
+            await self._quiet(handler)
+            self._deaths.alone = ""
+
+    async def _quiet(self, handler: Handler) -> bool:
+        """Wait until all that was begun is finished; whether it is. All such waits together are bounded."""
+        while self._unfinished() and self._patience > 0:
+            begun = time.monotonic()
             await asyncio.sleep(0.005)
             await handler.handle([])
-        self._deaths.alone = ""
+            self._patience -= time.monotonic() - begun
+        return not self._unfinished()
+
+    def _unfinished(self) -> list[Incoming]:
+        """What the handler was given and has not finished."""
+        return [incoming for incoming in self._inbox.taken() if incoming not in self._rest]
 
     async def _together(self, handler: Handler, batch: list[Incoming]) -> None:
+        self._rest.difference_update(batch)
         if self._breaks_on and any(self._breaks_on in incoming.payload for incoming in batch):
             raise AssertionError("breaks for a test")
         await handler.handle(batch)
@@ -322,6 +339,27 @@ class CrashPoints:
             logs.warning("dies_for_a_test", point=point)
             time.sleep(self.HANGS)
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def fewer(
+    works: Sequence[W],
+    attempt: Callable[[Sequence[W]], Coroutine[Any, Any, list[Any]]],
+    transient: tuple[type[Exception], ...],
+) -> list[Any]:
+    """The answers to all, in order; repeats as `retrying` does, with half as many each time, down to one.
+
+    What takes longer than a call may would take as long the next time, and for ever.
+    """
+    answers: list[Any] = []
+    at_once, delay = len(works), 0.02
+    while len(answers) < len(works):
+        try:
+            answers += await attempt(works[len(answers) : len(answers) + at_once])
+        except transient as error:
+            logs.warning("waiting", seconds=delay, error=type(error).__name__, detail=str(error)[:200], calls=at_once)
+            await asyncio.sleep(delay)
+            at_once, delay = max(1, at_once // 2), min(delay * 2, 1.0)
+    return answers
 
 
 async def retrying(attempt: Callable[[], Coroutine[Any, Any, Any]], transient: tuple[type[Exception], ...]) -> Any:

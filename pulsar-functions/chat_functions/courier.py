@@ -143,20 +143,26 @@ class Courier:
         self.tasks.create_task(self._finish(receipts, works, sendings))
 
     async def _finish(self, receipts: Sequence[Receipts], works: Sequence[Work], sendings: Sequence[Span]) -> None:
-        if not all([all(await receipt.all()) for receipt in receipts]):
-            logs.warning("not_delivered")  # its gateway is gone, or sees a hole and catches up
-            await self._tell_again([work for work in works if work.event is not None and work.mark is None])
+        told = all([all(await receipt.all()) for receipt in receipts])
         for sending in sendings:
             sending.end()
         self.crash.pass_by("delivered")
+        passages: list[Work] = []
+        if not told:
+            logs.warning("not_delivered")  # its gateway is gone, or sees a hole and catches up
+            passages = [work for work in works if _is_passage(work)]
         for work in works:
+            if work not in passages:
+                self.inbox.finish(work.incoming)
+        if passages:
+            await self._tell_again(passages)
+        for work in passages:
             self.inbox.finish(work.incoming)
 
-    async def _tell_again(self, works: Sequence[Work]) -> None:
+    async def _tell_again(self, passages: Sequence[Work]) -> None:
         """Who has entered or left: it is in no log of the user, so nobody else would ever tell. It may be repeated."""
-        passages = [work for work in works if entering(work.happened) or leaving(work.happened) is not None]
         until, delay = time.monotonic() + TOLD_WITHIN, 0.2
-        while passages and time.monotonic() < until:
+        while time.monotonic() < until:
             await asyncio.sleep(delay)
             delay = min(delay * 2, 5.0)
             items: Items = {}
@@ -164,8 +170,14 @@ class Courier:
                 await self._passages(work, items)
             if all([all(await receipts.all()) for receipts in await self.outbox.send(items)]):
                 return
-        if passages:
-            logs.error("passages_untold", count=len(passages))
+        logs.error("passages_untold", count=len(passages))
+
+
+def _is_passage(work: Work) -> bool:
+    """Whether somebody entered or left by it."""
+    if work.event is None or work.mark is not None:
+        return False
+    return bool(entering(work.happened)) or leaving(work.happened) is not None
 
 
 def _count(works: Sequence[Work]) -> None:

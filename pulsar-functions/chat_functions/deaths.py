@@ -73,12 +73,15 @@ class Deaths:
         return True
 
     def note(self, sources: Sequence[str]) -> None:
-        """The last words of a process: `sources` is all that it was working on. Never raises."""
+        """The last words of a process: `sources` is all that it was working on. Never raises.
+
+        Only of what was worked alone it is known that it died of it.
+        """
         try:
             with redis.Redis.from_url(self._url, socket_timeout=2.0, socket_connect_timeout=2.0) as memory:
                 pipe = memory.pipeline(transaction=False)
                 pipe.set(self._key(), 1, ex=KEPT)
-                if self.alone:
+                if [self.alone] == list(sources):
                     pipe.incr(self._key(self.alone))
                     pipe.expire(self._key(self.alone), KEPT)
                 else:

@@ -27,15 +27,37 @@ def apply(messages: Messages, events: Iterable[RoomEvent], now: int) -> None:
     `events` come in the order of their offsets, without a hole, and end at the head; so the last word is theirs. What
     has expired at `now` (ms) is taken out.
     """
+    reacted: dict[int, dict[str, set[UserId]]] = {}  # of those that change: ordered once, however many there are
     for event in events:
         if isinstance(event, MessageSent):
             messages[event.seq] = as_message(event)
+            reacted.pop(event.seq, None)
             if event.expires is not None and event.expires <= now:
                 del messages[event.seq]
         elif isinstance(event, MessageEdited | MessageDeleted | ReactionAdded | ReactionRemoved):
             message = messages.get(event.seq)
-            if message is not None:
-                messages[event.seq] = _sorted(changed(message, event))
+            if message is None or message.deleted:
+                continue
+            if isinstance(event, ReactionAdded | ReactionRemoved):
+                if event.seq not in reacted:
+                    reacted[event.seq] = {emoji: set(users) for emoji, users in message.reactions.items()}
+                _react(reacted[event.seq], event)
+            else:
+                messages[event.seq] = changed(message, event)
+    for seq, reactions in reacted.items():
+        message = messages[seq]
+        if not message.deleted:
+            messages[seq] = message.model_copy(update={"reactions": in_order(reactions)})
+
+
+def _react(reactions: dict[str, set[UserId]], event: ReactionAdded | ReactionRemoved) -> None:
+    users = reactions.setdefault(event.emoji, set())
+    if isinstance(event, ReactionAdded):
+        users.add(event.actor)
+    else:
+        users.discard(event.actor)
+    if not users:
+        del reactions[event.emoji]
 
 
 def tombstone(message: Message) -> Message:
@@ -54,10 +76,6 @@ def at_most(message: Message, reactions: int) -> Message:
             shown[emoji] = kept
         reactions -= len(kept)
     return message.model_copy(update={"reactions": shown})
-
-
-def _sorted(message: Message) -> Message:
-    return message.model_copy(update={"reactions": in_order(message.reactions)})
 
 
 def in_order(reactions: Mapping[str, Iterable[UserId]]) -> dict[str, tuple[UserId, ...]]:

@@ -51,6 +51,8 @@ ABSENT = 60 * 1000
 """ms for which it is remembered that a room does not exist."""
 DEAD = 2000
 """ms without a word after which whoever rebuilds is taken for dead, by the clock of Redis."""
+MARK_AGAIN = 60.0
+"""Seconds until the marker is sent again, where message-store is not seen to have reached it."""
 HOLD_EVERY = 0.5
 """Seconds between two such words."""
 RECENT = 100
@@ -120,8 +122,14 @@ class Rebuild:
         """What the room was rebuilt from; None if the fence is not ours any more."""
         holding = asyncio.create_task(self._hold(room, epoch))
         try:
-            await retrying(lambda: self._mark(room, epoch), (_NotPublished,))
-            stored: _Stored = await retrying(lambda: self._await_store(room, epoch), (TablesUnavailable, _NotStoredYet))
+            stored: _Stored | None = None
+            while stored is None:
+                await retrying(lambda: self._mark(room, epoch), (_NotPublished,))
+                with suppress(TimeoutError):  # once more, should the marker be a dead letter: a repeat changes nothing
+                    async with asyncio.timeout(MARK_AGAIN):
+                        stored = await retrying(
+                            lambda: self._await_store(room, epoch), (TablesUnavailable, _NotStoredYet)
+                        )
             return stored if await retrying(lambda: self._seed(room, stored), (RedisUnavailable,)) else None
         finally:
             holding.cancel()

@@ -33,7 +33,7 @@ AT_ONCE = 16
 refuses the 101st: without this bound a crowd that comes back at once is turned away."""
 
 
-_SCRIPT_BROKE = re.compile(r"user_script:\d+: [a-z]")
+_SCRIPT_BROKE = re.compile(r"user_script:\d+: (?!@|-?[A-Z]{2,}|Script killed)")
 """Lua's own errors. Those of Redis in a script (memory is full, a disk is) start with a word in capitals."""
 
 

@@ -11,14 +11,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import pulsar
 from redis.asyncio.client import Pipeline
 
 from chat_functions import dead_letters, entrance, logs, look_ups, metrics, rebuild, shared_clock
 from chat_functions import work as stages
-from chat_functions.batching import CrashPoints, Inbox, Incoming, Parking, retrying
+from chat_functions.batching import CrashPoints, Inbox, Incoming, Parking, fewer, retrying
 from chat_functions.courier import Courier, Visible
 from chat_functions.dead_letters import DeadLetters
 from chat_functions.event_schema import EventSchema
@@ -66,6 +66,8 @@ AGAIN = 0.2
 
 class ChatRouter:
     """The handler of chat-router."""
+
+    THROWS_OUT: ClassVar[bool] = True
 
     def __init__(self, client: pulsar.Client, inbox: Inbox, tasks: asyncio.TaskGroup, live: Live[Settings]) -> None:
         settings, self._live = live.now, live
@@ -177,11 +179,11 @@ class ChatRouter:
         return numbered
 
     async def _ask_numbers(self, works: Sequence[Work]) -> list[Any]:
-        outcomes: list[Any] = await retrying(
-            lambda: self._redis.execute(lambda pipe, run_id: self._queue_numbers(pipe, run_id, works)),
+        return await fewer(
+            works,
+            lambda some: self._redis.execute(lambda pipe, run_id: self._queue_numbers(pipe, run_id, some)),
             (RedisUnavailable,),
         )
-        return outcomes
 
     def _queue_numbers(self, pipe: Pipeline, run_id: str, works: Sequence[Work]) -> None:
         ttl, now = self._live.now.key_hours * 3_600_000, self._clock.now()
@@ -321,12 +323,17 @@ class ChatRouter:
         if not works:
             return []
         told = [work for work in works if work.is_told]
-        answers: list[Sequence[str]] = []
         live: Sequence[str] = ()
+
+        async def ask(some: Sequence[Work]) -> list[Any]:
+            nonlocal live
+            *answers, live = await self._redis.execute(lambda pipe, run_id: self._queue_commits(pipe, run_id, some))
+            return answers
+
+        answers: list[Sequence[str]] = []
         with metrics.timed(_COMMIT):
             for part in stages.parts(told):
-                *some, live = await self._ask_commits(part)
-                answers += some
+                answers += await fewer(part, ask, (RedisUnavailable,))
         interested: dict[int, tuple[str, ...]] = {}
         failed: dict[RoomId, list[Work]] = {}
         for work, gateways in zip(told, map(read_commit, answers), strict=True):
@@ -336,13 +343,6 @@ class ChatRouter:
             elif not work.is_visible:  # else it was visible in an earlier epoch
                 failed.setdefault(work.room, []).append(work)
         return [(work, interested.get(id(work), ())) for work in self._put_back(works, failed)]
-
-    async def _ask_commits(self, works: Sequence[Work]) -> list[Any]:
-        answers: list[Any] = await retrying(
-            lambda: self._redis.execute(lambda pipe, run_id: self._queue_commits(pipe, run_id, works)),
-            (RedisUnavailable,),
-        )
-        return answers
 
     def _queue_commits(self, pipe: Pipeline, run_id: str, works: Sequence[Work]) -> None:
         for work in works:

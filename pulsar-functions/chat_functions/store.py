@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pulsar
 from redis.asyncio.client import Pipeline
@@ -58,6 +59,8 @@ class Work:
 
 class MessageStore:
     """The handler of message-store."""
+
+    THROWS_OUT: ClassVar[bool] = False
 
     def __init__(self, client: pulsar.Client, inbox: Inbox, tasks: asyncio.TaskGroup, live: Live[Settings]) -> None:
         settings, self._live = live.now, live

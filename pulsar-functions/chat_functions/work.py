@@ -128,7 +128,11 @@ def digest(command: Change) -> str:
 
 
 def is_late(work: Work) -> bool:
-    """Whether it has waited for longer than anybody waits for it. Never of one with a number: that must go on."""
+    """Whether it has waited for longer than anybody waits for it. Never of one with a number: that must go on.
+
+    One that an instance numbered before it died looks as if it had none: should its key never come again, its number
+    stays missing, and the room is rebuilt with what was published under it.
+    """
     return work.numbers is None and work.mark is None and time.monotonic() - work.waiting_since > LATE
 
 

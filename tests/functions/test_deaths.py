@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 
 import pytest
 import redis.exceptions
 
+from chat_functions.batching import fewer
 from chat_functions.deaths import BURIALS, Deaths
 from chat_functions.redis_link import RedisLink, RedisUnavailable
 
@@ -43,9 +45,24 @@ async def test_what_was_there_when_one_died_is_known_to_who_starts_then(redis_ur
         deaths = await begun(name, redis_url)
         assert not await deaths.may_bury(times - 1)
         deaths.alone = "b"
-        deaths.note(["a", "b", "c"])
+        deaths.note(["a", "b"])  # it was not: nobody knows of which
+        deaths.note(["b"])
         assert await (await begun(name, redis_url)).counts(["a", "b", "c"]) == [0, times, None]
     assert await (await begun(name, redis_url)).may_bury(ATTEMPTS)
+
+
+async def test_what_takes_too_long_at_once_is_done_by_fewer_at_a_time() -> None:
+    """Each once, in order, however few that are."""
+    asked: list[int] = []
+
+    async def attempt(some: Sequence[int]) -> list[int]:
+        asked.append(len(some))
+        if len(some) > 3:
+            raise RedisUnavailable("it takes too long")
+        return [10 * one for one in some]
+
+    assert await fewer(list(range(20)), attempt, (RedisUnavailable,)) == list(range(0, 200, 10))
+    assert asked == [20, 10, 5, *[2] * 10]
 
 
 async def test_only_so_many_are_buried_in_an_hour(redis_url: str) -> None:

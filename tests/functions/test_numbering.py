@@ -324,3 +324,20 @@ async def test_a_seed_for_a_redis_that_was_lost_meanwhile_does_not_count(redis: 
     await room.pretend_other_run()
     assert not await room.seed_fenced(epoch=5)
     assert await room.number(room.request()) == ["lost"]
+
+
+async def test_redis_keeps_fewer_of_long_events(redis: RedisLink) -> None:
+    """Whoever reads in a room reads all of them: 2 KiB each, of as many as it may keep; always the last one."""
+    room = Room(redis)
+    await room.seed(epoch=1)
+    for size in (10, 10, 3000, 3000, 3000, 9000, 10, 10, 10):
+        request = room.request()
+        (given,) = await room.number(request)
+        assert not isinstance(await room.commit(request, numbers(given), event=b'"%s"' % (b"x" * size)), str)
+    kept = (await redis.execute(lambda pipe, _: pipe.lrange(redis_keys.recent(room.id), 0, -1)))[0]
+    assert [len(event) - 2 for event in kept] == [10, 10, 10]
+    request = room.request()
+    (given,) = await room.number(request)
+    await room.commit(request, numbers(given), event=b'"%s"' % (b"x" * 9000))
+    kept = (await redis.execute(lambda pipe, _: pipe.lrange(redis_keys.recent(room.id), 0, -1)))[0]
+    assert [len(event) - 2 for event in kept] == [9000]

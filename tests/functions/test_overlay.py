@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from chat_functions.overlay import Messages, apply, at_most
 from pulsar_data.events import ROOM_EVENT, RoomEvent
 from pulsar_data.ids import new_key
+from pulsar_data.model import UserId
 
 ROOM, USERS = str(uuid.uuid4()), [str(uuid.uuid4()) for _ in range(3)]
 KEY = new_key(1)
@@ -66,3 +68,23 @@ def test_of_many_reactions_the_first_are_shown(steps: Sequence[tuple[str, int, s
         pairs = [(emoji, user) for emoji, users in message.reactions.items() for user in users]
         assert [(emoji, user) for emoji, users in shown.reactions.items() for user in users] == pairs[:most]
         assert shown.model_copy(update={"reactions": message.reactions}) == message
+
+
+def test_many_reactions_are_ordered_once() -> None:
+    """Not once for each event: a message with thousands of them may have hundreds that are not stored yet."""
+    many = {f"{number:05}": (UserId(USERS[0]),) for number in range(5000)}
+    log = events([("message_sent", 1, USERS[0], "👍")])
+    messages: Messages = {}
+    apply(messages, log, NOW)
+    messages[1] = messages[1].model_copy(update={"reactions": many})
+    fresh = [
+        ROOM_EVENT.validate_python(
+            {"type": "reaction_added", "room": ROOM, "epoch": 1, "offset": offset, "time": offset, "actor": USERS[1],
+             "key": KEY, "digest": "", "seq": 1, "emoji": f"x{offset}"}
+        )
+        for offset in range(2, 502)
+    ]  # fmt: skip
+    started = time.process_time()
+    apply(messages, fresh, NOW)
+    assert time.process_time() - started < 0.2
+    assert len(messages[1].reactions) == 5500

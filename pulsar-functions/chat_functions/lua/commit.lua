@@ -45,8 +45,13 @@ local function change(what, user, value)
 end
 
 if offset == visible + 1 then
-  redis.call('RPUSH', KEYS[3], ARGV[5])
-  redis.call('LTRIM', KEYS[3], -tonumber(ARGV[6]), -1)
+  local kept = redis.call('RPUSH', KEYS[3], ARGV[5])
+  local bytes = redis.call('HINCRBY', KEYS[1], 'recent_bytes', #ARGV[5])
+  -- Not more than so many, nor than as many of 2 KiB would take: whoever reads in the room reads them all.
+  while kept > 1 and (kept > tonumber(ARGV[6]) or bytes > tonumber(ARGV[6]) * 2048) do
+    bytes = redis.call('HINCRBY', KEYS[1], 'recent_bytes', -#redis.call('LPOP', KEYS[3]))
+    kept = kept - 1
+  end
   redis.call('HSET', KEYS[1], 'voffset', ARGV[3], 'vseq', ARGV[4])
   if ARGV[7] ~= '' then
     redis.call('HSET', KEYS[1], 'last', ARGV[5])

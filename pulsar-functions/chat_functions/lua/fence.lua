@@ -3,8 +3,10 @@
 -- One rebuilds at a time; who has not said for a while that it still does (HOLD) is taken for dead.
 -- KEYS head   ARGV run_id, epoch at least, age ms, epoch in which the room is stuck ('' it is not: it is lost)
 -- Returns {'there', 1 if the room exists} | {'held'} by somebody else | {'mine', epoch}
-local head = redis.call('HMGET', KEYS[1], 'run', 'epoch', 'state', 'fence', 'fence_at')
-if head[1] == ARGV[1] and (ARGV[4] == '' or head[2] ~= ARGV[4]) then
+local head = redis.call('HMGET', KEYS[1], 'run', 'epoch', 'state', 'fence', 'fence_at', 'offset')
+-- Of a room that was numbered, and never came to be, nobody knows what became of its first command.
+local half_made = head[3] == 'absent' and head[6] ~= '0'
+if head[1] == ARGV[1] and not half_made and (ARGV[4] == '' or head[2] ~= ARGV[4]) then
   return {'there', head[3] == 'absent' and 0 or 1}
 end
 local time, mine, epoch = redis.call('TIME'), 'fence:' .. ARGV[1], tonumber(ARGV[2])

@@ -16,8 +16,12 @@ for place = 2, 5, 3 do
 end
 redis.call('HSET', KEYS[1], 'run', ARGV[1], 'epoch', ARGV[2], 'offset', ARGV[3], 'seq', ARGV[4],
   'voffset', ARGV[3], 'vseq', ARGV[4], 'state', ARGV[5], 'look_up_until', ARGV[6])
-local events = tonumber(ARGV[8])
-for i = 9, 8 + events do redis.call('RPUSH', KEYS[4], ARGV[i]) end
+local events, bytes = tonumber(ARGV[8]), 0
+for i = 9, 8 + events do
+  redis.call('RPUSH', KEYS[4], ARGV[i])
+  bytes = bytes + #ARGV[i]
+end
+redis.call('HSET', KEYS[1], 'recent_bytes', bytes)
 for i = 9 + events, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 if ARGV[7] ~= '' then redis.call('PEXPIRE', KEYS[1], ARGV[7]) end
 return 1

@@ -10,6 +10,7 @@ import asyncio
 import os
 import time
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import pulsar
 
@@ -35,6 +36,8 @@ MODEST = 10
 
 class SearchIndex:
     """The handler of search-index."""
+
+    THROWS_OUT: ClassVar[bool] = True
 
     def __init__(self, client: pulsar.Client, inbox: Inbox, tasks: asyncio.TaskGroup, live: Live[Settings]) -> None:
         settings, self._live = live.now, live
