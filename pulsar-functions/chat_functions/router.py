@@ -126,7 +126,7 @@ class ChatRouter:
         """See Handler."""
         await self._graves.bury(incoming, reason)
 
-    # Sort: parse, check what needs no state, line up behind rooms that wait, and find out about named users.
+    # Sort: parse, check what needs no state, and line up behind rooms that wait.
 
     async def _sort(self, batch: Sequence[Incoming]) -> dict[RoomId, list[Work]]:
         by_room: dict[RoomId, list[Work]] = {}
@@ -135,7 +135,7 @@ class ChatRouter:
         for work in works:
             if not self._parking.holds(work.room, work):
                 by_room.setdefault(work.room, []).append(work)
-        return {room: works for room, works in by_room.items() if not self._must_ask(room, works)}
+        return by_room
 
     async def _parse(self, incoming: Incoming) -> Work | None:
         try:
@@ -155,21 +155,15 @@ class ChatRouter:
         work.digest, work.verdict = stages.digest(work.command), stages.excess(work.command, self._live.now)
         return work
 
-    def _must_ask(self, room: RoomId, works: list[Work]) -> bool:
-        asked = [work for work in works if stages.must_ask(work)]
-        if asked:
-            self._parking.park(room, works, self._look_ups.users(asked))
-        return bool(asked)
-
     # NUMBER
 
     async def _number(self, by_room: dict[RoomId, list[Work]]) -> list[Work]:
         """Numbered works, per room in the order of their offsets; all others are answered or parked."""
         now = self._clock.now()
         lines = [(room, *stages.until_barrier(works, now)) for room, works in by_room.items()]
-        asked = [work for _, works, _ in lines for work in works]
-        if not asked:
+        if not lines:
             return []
+        asked = [work for _, works, _ in lines for work in works]
         with metrics.timed(_NUMBER):
             answers = iter([answer for part in stages.parts(asked) for answer in await self._ask_numbers(part)])
         numbered: list[Work] = []
@@ -226,12 +220,15 @@ class ChatRouter:
         going, early = stages.without_hole(numbered)
         waiting = early + unseen + unfound + behind
         if waiting:
-            self._parking.park(room, waiting, self._until_ready(room, early, unseen, unfound))
+            self._parking.park(room, waiting, self._until_ready(room, early, unseen, unfound, behind))
         return going + marks
 
-    async def _until_ready(self, room: RoomId, early: list[Work], unseen: list[Work], unfound: list[Work]) -> None:
+    async def _until_ready(
+        self, room: RoomId, early: list[Work], unseen: list[Work], unfound: list[Work], behind: list[Work]
+    ) -> None:
         await self._look_ups.keys(unseen)
         await self._look_ups.messages(unfound)
+        await self._look_ups.users([work for work in behind if stages.must_ask(work)])
         if not early:
             return
         logs.warning("number_missing", room=room, waiting=len(early))  # until its command is redelivered

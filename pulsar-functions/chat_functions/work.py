@@ -202,9 +202,13 @@ def reading(work: Work) -> Reading:
 def until_barrier(works: list[Work], now: int) -> tuple[list[Work], list[Work]]:
     """Up to and with the first command that changes what rules ask for, and what must wait for that to be visible.
 
-    Or whose key is so old at `now` (ms) that Cassandra may have to be asked: what was sent after it comes after it.
+    Or whose key is so old at `now` (ms) that Cassandra may have to be asked: what was sent after it comes after it. One
+    about whose users it is to be asked first waits itself; what is before it goes on, or newcomers who come faster than
+    that takes would let nobody speak.
     """
     for index, work in enumerate(works):
+        if must_ask(work):
+            return works[:index], works[index:]
         if not isinstance(work.command, (*rulebook.PASSING, MarkRead)) or _asks_first(work, now):
             return works[: index + 1], works[index + 1 :]
     return works, []
