@@ -69,15 +69,15 @@ async def test_a_command_of_which_chat_router_dies_is_buried_and_can_be_replayed
 ) -> None:
     """Its instances die of it a few times, and go on without it. Mended, they have what it said."""
     function = "chat-router"
-    deadly, (ada,) = f"deadly {secrets.token_hex(8)}", await sign_up(stack.auth, 1)
+    deadly, key, (ada,) = f"deadly {secrets.token_hex(8)}", fresh_key(), await sign_up(stack.auth, 1)
     async with Device.connected(ada, stack.gateways[0]) as device:
         room = (await device.call("room.create", kind="group", name="deadly", members=[]))["room"]
-        async with functions.settings(function, {"breaks_on": deadly}):
+        async with functions.settings(function, {"breaks_on": key}):
 
             async def strikes(crowd: Crowd) -> None:
                 await asyncio.sleep(2.0)
                 with _broker(stack) as client:
-                    command = SendMessage(room=RoomId(room), actor=UserId(ada.user), key=fresh_key(), sender=NOBODY,
+                    command = SendMessage(room=RoomId(room), actor=UserId(ada.user), key=key, sender=NOBODY,
                                           text=deadly)  # fmt: skip
                     await asyncio.to_thread(_send, client, topics.COMMANDS, room, command.to_json())
                 await until("it is buried", lambda: asyncio.to_thread(_lies, stack, function, deadly), BURIED_WITHIN)
