@@ -5,7 +5,8 @@ the broker brings it again, to the other instance, too, and without this all wou
 
 An instance that dies of an error (a kill is none) leaves word in Redis of all that it was working on. Whoever gets such
 a message, for an hour, works it alone. Whoever dies then knows of what. Redis has the counts as limits, so that they
-end by themselves; where it is away nothing is counted, and nothing buried.
+end by themselves; where it is away nothing is counted, and nothing buried. Whose messages were acked to somebody throws
+none out (`Handler.THROWS_OUT`): there a death only tells the next one to be careful.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from chat_functions import logs
 from chat_functions.redis_link import RedisLink, RedisUnavailable
 from pulsar_data import redis_keys
 
-KEPT: int = 3600
+KEPT = 3600
 """Seconds that a death is remembered."""
-BURIALS: int = 10
+BURIALS = 10
 """So many messages an hour are buried for it. Where more do it, it is not the messages: nothing is thrown out then."""
 
 

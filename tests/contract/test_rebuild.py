@@ -75,6 +75,15 @@ async def lose(house: House, *rooms: str) -> None:
             await memory.delete(redis_keys.head(RoomId(room)), redis_keys.members(RoomId(room)))
 
 
+async def lost_room(house: House) -> str:
+    """One in which something was said before Redis lost it."""
+    room = await house.room()
+    await house.say(room, "before")
+    await house.functions.until_idle()
+    await lose(house, room)
+    return room
+
+
 async def check_whole(house: House, room: str, *texts: str) -> None:
     """The room has said this; also when all of it is stored, and Redis has forgotten it."""
     for _ in range(2):
@@ -86,10 +95,7 @@ async def check_whole(house: House, room: str, *texts: str) -> None:
 
 async def test_nothing_is_said_while_somebody_rebuilds_and_if_it_dies_another_does(house: House) -> None:
     """What is said behind its marker under an older epoch would be void."""
-    room = await house.room()
-    await house.say(room, "before")
-    await house.functions.until_idle()
-    await lose(house, room)
+    room = await lost_room(house)
     async with another(house, Slow) as slow:
         rebuilding = asyncio.create_task(slow.rebuild(RoomId(room)))
         await slow.there.wait()
@@ -104,10 +110,7 @@ async def test_nothing_is_said_while_somebody_rebuilds_and_if_it_dies_another_do
 
 async def test_who_was_taken_for_dead_changes_nothing_any_more(house: House) -> None:
     """It finds the room there, with all that was said meanwhile."""
-    room = await house.room()
-    await house.say(room, "before")
-    await house.functions.until_idle()
-    await lose(house, room)
+    room = await lost_room(house)
     async with another(house, Silent) as silent:
         rebuilding = asyncio.create_task(silent.rebuild(RoomId(room)))
         await silent.there.wait()
