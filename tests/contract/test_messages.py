@@ -59,17 +59,21 @@ class Talk:
 
         await until(f"message {seq} has {fields}", as_wanted, 30)
 
-    async def forget_recent(self) -> None:
-        """As if so much had happened since that Redis has let go of all messages; so they are stored."""
+    async def is_stored(self) -> None:
+        """Wait until message-store has written all that was committed of the room; readers need not wait for it."""
         offset = (await self.lin.call("room.get", room=self.room))["head"]["offset"]
 
-        async def is_stored() -> bool:
+        async def as_far() -> bool:
             heads = await asyncio.to_thread(
                 self.select, "SELECT offset FROM {keyspace}.room_heads WHERE room_id = {room}"
             )
             return bool(heads) and heads[0].offset >= offset
 
-        await until("all is stored", is_stored, 30)
+        await until("all is stored", as_far, 30)
+
+    async def forget_recent(self) -> None:
+        """As if so much had happened since that Redis has let go of all messages; so they are stored."""
+        await self.is_stored()
         async with redis.asyncio.Redis.from_url(self.stack.redis.url) as memory:
             await memory.ltrim(redis_keys.recent(RoomId(self.room)), 1, 0)
 
@@ -181,6 +185,7 @@ async def test_a_room_keeps_messages_as_long_as_it_says(talk: Talk) -> None:
     seq = await talk.say(talk.ada, "kept")
     await talk.ada.call("message.edit", room=talk.room, seq=seq, text="edited")
     await talk.reads(seq, text="edited")
+    await talk.is_stored()
     found = await asyncio.to_thread(
         talk.select,
         "SELECT seq, ttl(text) AS text, ttl(sender) AS sender FROM {keyspace}.messages"
