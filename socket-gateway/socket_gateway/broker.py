@@ -21,7 +21,7 @@ from pulsar_data.errors import ErrorCode
 from pulsar_data.queries import Query
 from pulsar_data.signals import Signal, Typing
 from pulsar_data.traces import NOT_TRACED, Span
-from socket_gateway.inbox import Inbox
+from socket_gateway.inbox import Inbox, Steps
 from socket_gateway.settings import Settings
 
 log = structlog.get_logger()
@@ -34,8 +34,8 @@ RETRY: Final = 1.0
 SIGNAL_TIMEOUT: Final = 1.0
 """Seconds after which a signal is worth nothing."""
 OnData = Callable[[bytes], None]
-OnDelivery = Callable[[bytes, Callable[[], Mapping[str, str]]], None]
-"""With what gives the message's properties, to who asks."""
+OnDelivery = Callable[[bytes, Callable[[], Mapping[str, str]]], Steps]
+"""With what gives the message's properties, to who asks; a delivery is handled item by item."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,10 @@ class _Links:
 
 
 class Broker:
-    """`on_delivery`, `on_session` and `on_signal` get payloads in the loop's thread, in the order of their topics."""
+    """`on_delivery`, `on_session` and `on_signal` get payloads in the loop's thread, in the order of their topics.
+
+    A delivery's steps are done one after the other, and all of them before the next delivery's.
+    """
 
     def __init__(
         self, settings: Settings, gateway_id: str, on_delivery: OnDelivery, on_session: OnData, on_signal: OnData
@@ -110,11 +113,11 @@ class Broker:
 
     def _attach(self, client: pulsar.Client, loop: asyncio.AbstractEventLoop) -> _Links:
         limits = self._settings.limits
-        sessions = Inbox(loop, lambda message: self._on_session(message.data()), lambda message: None)
+        sessions = Inbox(loop, _at_once(self._on_session), lambda message: None)
         deliveries = Inbox(
             loop, lambda message: self._on_delivery(message.data(), message.properties), self._acknowledge
         )
-        signals = Inbox(loop, lambda message: self._on_signal(message.data()), lambda message: None)
+        signals = Inbox(loop, _at_once(self._on_signal), lambda message: None)
         return _Links(
             client=client,
             commands=_producer(client, topics.COMMANDS, limits.command),
@@ -193,6 +196,16 @@ class Broker:
             for inbox in links.inboxes:
                 inbox.close()
             await asyncio.to_thread(_detach, links)
+
+
+def _at_once(handle: OnData) -> Callable[[pulsar.Message], Steps]:
+    """All of it is one step."""
+
+    def steps(message: pulsar.Message) -> Steps:
+        handle(message.data())
+        yield None
+
+    return steps
 
 
 def _nobody() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import structlog
@@ -188,7 +188,8 @@ class Gateway:
                 for room in self.hub.shows_presence(signal.rooms):
                     self.hub.hint(room, pushes.presence(protocol.room_channel(room), signal))
 
-    def _deliver(self, payload: bytes, properties: Callable[[], Mapping[str, str]]) -> None:
+    def _deliver(self, payload: bytes, properties: Callable[[], Mapping[str, str]]) -> Iterator[None]:
+        """Item by item: each may be for ten thousand members."""
         try:
             delivery = Delivery.from_json(payload)
         except ValidationError as error:
@@ -202,6 +203,7 @@ class Gateway:
                     self._item(item)
             else:
                 self._item(item)
+            yield
 
     def _item(self, item: Item) -> None:
         try:
