@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from chattifier.parts.redis import server
 from tests.faults.clocks import WrongClock
 from tests.faults.conftest import Record, on_demand, times
 from tests.faults.functions import Functions
@@ -24,7 +25,7 @@ pytestmark = [
     pytest.mark.anyio,
     pytest.mark.timeout(3600, func_only=True),
 ]
-PROGRAMS = {"redis": "redis-server", "cassandra": "CassandraDaemon", "pulsar": "PulsarStandaloneStarter"}
+PROGRAMS = {"redis": server().name, "cassandra": "CassandraDaemon", "pulsar": "PulsarStandaloneStarter"}
 """What is in the command lines of these parts, and in no others."""
 
 
