@@ -26,7 +26,7 @@ def queue_look(pipe: Pipeline, run_id: str, room: RoomId, user: UserId) -> None:
         redis_keys.head(room), redis_keys.members(room), redis_keys.recent(room), redis_keys.interest(room),
         redis_keys.banned(room),
     ]  # fmt: skip
-    call(pipe, OPEN_ROOM, keys, [run_id, user, "", "", "", "", 0])
+    call(pipe, OPEN_ROOM, keys, [run_id, user, "", "", "", "", 0, 0])
 
 
 async def look(redis: RedisLink, room: RoomId, user: UserId) -> View | None:

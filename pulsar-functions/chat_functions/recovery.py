@@ -24,8 +24,9 @@ Events = tuple[RoomEvent, ...]
 class Recovery:
     """Recovers rooms, those with the newest messages first, within a number of bytes in all and half of the time left.
 
-    Up to what Redis keeps of a room it comes with the room itself, and costs nothing more; beyond that it is read from
-    the log. A log that cannot be read, or takes too long, recovers nothing: the client reloads.
+    A little of what Redis keeps of a room comes with the room itself, and costs nothing more; beyond that it is read
+    from the log, unless it is known to be too much. A log that cannot be read, or takes too long, recovers nothing: the
+    client reloads.
     """
 
     def __init__(self, room_log: RoomLog, live: Live[Settings]) -> None:
@@ -51,7 +52,7 @@ class Recovery:
     async def _missed(self, view: View, positions: Mapping[RoomId, Position], left: int, until: float) -> Events | None:
         """All that the client missed, in order, at most `left` bytes; None if that cannot be told, or may not be."""
         missed = view.missed if view.recovered else None
-        if view.in_log:
+        if view.in_log and view.size <= left:
             missed = await self._from_log(view, positions[view.summary.room].offset + 1, left, until)
         if missed is None or _size(missed) > left or not _readable(view, missed):
             return None

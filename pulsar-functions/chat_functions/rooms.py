@@ -51,7 +51,9 @@ class View:
     recovered: bool
     """Whether `missed` is all that the client missed."""
     in_log: bool
-    """Whether what it missed is too much for Redis, but may be read from the log."""
+    """Whether what it missed is too much to come with this, but may be read from the log."""
+    size: int
+    """Bytes of what it missed, or about so many of those that Redis keeps."""
     missed: tuple[RoomEvent, ...]
 
 
@@ -71,9 +73,9 @@ def read_view(room: RoomId, answer: Sequence[str]) -> View:
         presence=True if answer[8] == "1" else None, retention_days=int(answer[9] or 0) or None,
         history="from_join" if from_join else None, muted_until=member.muted_until if member else None,
     )  # fmt: skip
-    missed = tuple(ROOM_EVENT.validate_json(event) for event in answer[16:])
-    recovered = int(answer[15])
-    return View(summary, epoch, offset, first, int(answer[14]) == 1, recovered == 1, recovered == 2, missed)
+    missed = tuple(ROOM_EVENT.validate_json(event) for event in answer[17:])
+    recovered, size = int(answer[15]), int(answer[16])
+    return View(summary, epoch, offset, first, int(answer[14]) == 1, recovered == 1, recovered == 2, size, missed)
 
 
 def _last(event: str, change: str) -> Message | None:

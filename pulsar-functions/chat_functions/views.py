@@ -21,6 +21,10 @@ from pulsar_data.queries import Position
 
 Interest = tuple[str, int]
 """Gateway id and token."""
+ALONG = 1024 * 1024
+"""Bytes missed in all rooms asked for that may come along with them, shared out evenly."""
+ALONG_AT_LEAST = 32 * 1024
+"""Of one room, however many they are."""
 _POLL = 0.02
 
 
@@ -94,6 +98,7 @@ def queue_open(
 ) -> None:
     """Queue OPEN_ROOM for each room; `rooms.read_view` reads the answers."""
     gateway, token = interest or ("", "")
+    along = max(ALONG_AT_LEAST, ALONG // max(1, len(positions)))
     for room in rooms:
         keys = [
             redis_keys.head(room), redis_keys.members(room), redis_keys.recent(room), redis_keys.interest(room),
@@ -101,7 +106,7 @@ def queue_open(
         ]  # fmt: skip
         at = positions.get(room)
         position = [at.epoch, at.offset] if at else ["", ""]
-        call(pipe, OPEN_ROOM, keys, [run_id, user, gateway, token, *position, _guest(user) if guests else 0])
+        call(pipe, OPEN_ROOM, keys, [run_id, user, gateway, token, *position, _guest(user) if guests else 0, along])
 
 
 def _guest(user: UserId) -> int:

@@ -171,13 +171,15 @@ class Room:
         assert not isinstance(await self.commit(request, numbers), str)
         return numbers
 
-    async def open(self, epoch: str = "", offset: int | str = "", token: int | str = "", run: str = "") -> list[Any]:
+    async def open(
+        self, epoch: str = "", offset: int | str = "", token: int | str = "", run: str = "", along: int = 32_768
+    ) -> list[Any]:
         """OPEN_ROOM for the owner."""
         keys = [
             redis_keys.head(self.id), redis_keys.members(self.id), redis_keys.recent(self.id),
             redis_keys.interest(self.id), redis_keys.banned(self.id),
         ]  # fmt: skip
-        args = [self.owner, "gw-1", token, epoch, offset, 0]
+        args = [self.owner, "gw-1", token, epoch, offset, 0, along]
         answer = await self.link.execute(lambda pipe, here: call(pipe, OPEN_ROOM, keys, [run or here, *args]))
         opened: list[Any] = answer[0]
         return opened

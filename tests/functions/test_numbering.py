@@ -219,7 +219,7 @@ async def test_commit_twice_shows_once(redis: RedisLink) -> None:
     for _ in range(3):
         await room.send()
     opened = await room.open(epoch="1", offset=1)
-    assert [ROOM_EVENT.validate_json(event).offset for event in opened[16:]] == [2, 3, 4]
+    assert [ROOM_EVENT.validate_json(event).offset for event in opened[17:]] == [2, 3, 4]
 
 
 async def test_a_send_is_read_by_its_sender(redis: RedisLink) -> None:
@@ -252,7 +252,23 @@ async def test_a_client_recovers_all_or_nothing(
     for _ in range(4):
         await room.send()
     opened = await room.open(epoch=epoch, offset=offset)
-    assert (opened[14], opened[15], len(opened[16:])) == (1, recovered, count)
+    assert (opened[14], opened[15], len(opened[17:])) == (1, recovered, count)
+
+
+async def test_what_is_too_much_to_come_along_is_not_even_read(redis: RedisLink) -> None:
+    """Its size is told, so that somebody else may read it, or not; the newest may be longer than most."""
+    room = Room(redis)
+    await room.seed(epoch=5)
+    for _ in range(3):
+        await room.send()
+    size = sum(len(event) for event in (await room.open(epoch="5", offset=1))[17:])
+    for along, recovered, count in ((size, 1, 2), (size - 1, 2, 0), (1, 2, 0)):
+        opened = await room.open(epoch="5", offset=1, along=along)
+        assert (opened[15], len(opened[17:])) == (recovered, count), along
+        assert abs(opened[16] - size) < 10
+    await redis.execute(lambda pipe, _: pipe.hset(redis_keys.head(room.id), "recent_bytes", 30))
+    opened = await room.open(epoch="5", offset=1, along=size - 1)
+    assert (opened[15], opened[16], len(opened[17:])) == (2, size, 0)
 
 
 async def test_interest_keeps_its_highest_token(redis: RedisLink) -> None:
