@@ -4,15 +4,16 @@
     Secret service-keys      <kid>.pem, for `chattifier service-token`; mounted nowhere
     ConfigMap public-keys    jwks.json and service-jwks.json, the public halves of both
 
-All of it belongs to the ServiceAccount `keys`, and goes when that is deleted.
+All of it belongs to the ServiceAccount `keys`, and goes when that is deleted. What others have put there stays.
 """
 
 from __future__ import annotations
 
 import base64
+import json
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -93,24 +94,29 @@ def ensure(namespace: Namespace) -> str:
     """Make what is missing, and publish the public halves of all keys. Says what there is. Raises ClusterError."""
     owner = _owner(namespace)
     found = {name: _secret(namespace, name, owner) for name in PUBLISHED}
-    _publish(namespace, found, owner)
+    for name, pems in found.items():
+        _publish(namespace, name, pems, owner)
     return ", ".join(f"{name}: {' '.join(sorted(pems))}" for name, pems in found.items())
 
 
 def rotate(namespace: Namespace, now: datetime) -> str:
-    """Add a key to `signing-keys` and publish it; it signs five minutes later. The key before the last one goes.
+    """Publish a new key and add it to `signing-keys`; it signs five minutes later. The key before the last one goes.
 
-    Raises ClusterError if the last one is younger than an hour.
+    Ended anywhere in between it is repeated: nobody signs with a key that is not published. Raises ClusterError if the
+    last one is younger than an hour; what that one lacks is published first.
     """
     secret = namespace.get("secrets", "signing-keys")
     if secret is None:
         raise ClusterError("There are no keys to rotate: make some with `chattifier keys ensure`.")
     pems = _pems(secret)
-    new = keys.kid(now)
     if max(pems, default="") > keys.kid(now - APART):
+        ensure(namespace)
         raise ClusterError(f"The last key is of {max(pems)}: rotate at most once in {APART}.")
-    kept = dict(sorted((pems | {new: keys.private_key()}).items())[-LIVE:])
+    kept = dict(sorted((pems | {keys.kid(now): keys.private_key()}).items())[-LIVE:])
+    owner = _owner(namespace)
+    _publish(namespace, "signing-keys", pems | kept, owner)
     namespace.replace("secrets", {**secret, "data": _encoded(kept)})
+    _publish(namespace, "signing-keys", kept, owner, gone=pems.keys() - kept.keys())
     return ensure(namespace)
 
 
@@ -132,13 +138,31 @@ def _secret(namespace: Namespace, name: str, owner: Json) -> dict[str, bytes]:
     return _pems(there)
 
 
-def _publish(namespace: Namespace, found: Mapping[str, Mapping[str, bytes]], owner: Json) -> None:
-    data = {PUBLISHED[name]: keys.jwks(pems) for name, pems in found.items()}
+def _publish(
+    namespace: Namespace, name: str, pems: Mapping[str, bytes], owner: Json, gone: Collection[str] = ()
+) -> None:
+    """The public halves of a Secret's keys, beside whatever else is published; without those that are `gone`."""
     there = namespace.get("configmaps", PUBLIC)
+    data: Mapping[str, str] = (there or {}).get("data") or {}
+    file = PUBLISHED[name]
+    old = _by_kid(data.get(file, '{"keys": []}'))
+    new = {kid: key for kid, key in (old | _by_kid(keys.jwks(pems))).items() if kid not in gone}
+    if not new:  # nobody could sign in, nor be let in
+        raise ClusterError(f"The Secret {name} has no key: its entries are named <kid>.pem.")
+    if new == old:
+        return
+    data = {**data, file: json.dumps({"keys": list(new.values())}, indent=2)}
     if there is None:
         namespace.create("configmaps", {"metadata": _metadata(PUBLIC, owner), "data": data})
-    elif there.get("data") != data:
+    else:
         namespace.replace("configmaps", {**there, "data": data})
+
+
+def _by_kid(jwks: str) -> dict[str, Json]:
+    try:
+        return {key["kid"]: key for key in json.loads(jwks)["keys"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ClusterError(f"What the ConfigMap {PUBLIC} has is no JWKS: mend it, or delete it.") from error
 
 
 def _metadata(name: str, owner: Json) -> Json:

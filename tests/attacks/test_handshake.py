@@ -104,13 +104,16 @@ async def test_who_is_slow_on_purpose_is_cut_off(stack: Stack, noted: Noted) -> 
     """A head byte by byte, a body, half a frame: at the edge and at a gateway, all at once, each within its time."""
     edge, gateway = (urlsplit(url) for url in (stack.edge, stack.gateways[0]))
     shake = b"GET /connection/websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nX: "
-    call = b"POST /api/rpc HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n"
+    body = b"Content-Type: application/json\r\nContent-Length: 60000\r\n\r\n"
+    call = b"POST /api/rpc HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\n" + body
+    login = b"POST /user/login HTTP/1.1\r\nHost: x\r\n" + body
     tries = {
         "a handshake byte by byte, to the edge": _slow(edge.hostname, edge.port, shake, REQUEST),
         "a handshake byte by byte, to a gateway": _slow(gateway.hostname, gateway.port, shake, REQUEST),
         "nothing at all, to a gateway": _slow(gateway.hostname, gateway.port, b"", REQUEST),
-        "a body byte by byte, to the edge": _slow(edge.hostname, edge.port, call, 3 * REQUEST),
-        "a body byte by byte, to a gateway": _slow(gateway.hostname, gateway.port, call, REQUEST),
+        "a call's body byte by byte, to the edge": _slow(edge.hostname, edge.port, call, 3 * REQUEST),
+        "a login's body byte by byte, to the edge": _slow(edge.hostname, edge.port, login, 3 * REQUEST),
+        "a call's body byte by byte, to a gateway": _slow(gateway.hostname, gateway.port, call, REQUEST),
         "a connect that stops in its middle": _half(stack.gateways[0], b'{"id":1,"connect":'),
         "pings instead of a connect": _half(stack.gateways[0], b""),
     }
