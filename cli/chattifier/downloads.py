@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import shutil
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,24 +44,35 @@ class Cache:
 
     def fetch(self, artifacts: Sequence[Artifact], progress: Progress) -> None:
         """Fetch each artifact. Raises DownloadError, and then keeps what it has, to go on from there next time."""
-        (self.root / "downloads").mkdir(parents=True, exist_ok=True)
-        with httpx.Client(timeout=30, follow_redirects=True) as client:
+        with self._locked(), httpx.Client(timeout=30, follow_redirects=True) as client:
             for artifact in artifacts:
-                _fetch(client, artifact, self.path(artifact), progress)
+                if self._is_intact(artifact):  # another command has fetched it meanwhile
+                    progress(artifact.size)
+                else:
+                    _fetch(client, artifact, self.path(artifact), progress)
 
     def unpack_pulsar(self) -> Path:
         """Unpack the distribution, unless it is. Whole or not at all: it gets its name at the end."""
-        if self.pulsar.exists():
-            return self.pulsar
         (archive,) = pinned("pulsar")
-        unpacking = self.root / "unpacking"
-        shutil.rmtree(unpacking, ignore_errors=True)
-        with tarfile.open(self.path(archive)) as tar:
-            tar.extractall(unpacking, filter="data")
-        (top,) = unpacking.iterdir()
-        top.rename(self.pulsar)
-        unpacking.rmdir()
+        with self._locked():
+            if self.pulsar.exists():
+                return self.pulsar
+            unpacking = self.root / "unpacking"
+            shutil.rmtree(unpacking, ignore_errors=True)
+            with tarfile.open(self.path(archive)) as tar:
+                tar.extractall(unpacking, filter="data")
+            (top,) = unpacking.iterdir()
+            top.rename(self.pulsar)
+            unpacking.rmdir()
         return self.pulsar
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One command at a time, of all that share the cache; the kernel lets go when we end."""
+        (self.root / "downloads").mkdir(parents=True, exist_ok=True)
+        with (self.root / "lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def _is_intact(self, artifact: Artifact) -> bool:
         path = self.path(artifact)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwt.algorithms import OKPAlgorithm
@@ -33,8 +34,12 @@ def _ensure(folder: Path, published: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not list(folder.glob("*.pem")):
         _make(folder / f"{kid(datetime.now(UTC))}.pem")
+    try:
+        public = jwks({path.stem: path.read_bytes() for path in folder.glob("*.pem")})
+    except ValueError as error:
+        raise StackError(f"A key in {folder} cannot be read: delete it, or put it right. {error}") from error
     new = published.with_suffix(".new")
-    new.write_text(jwks({path.stem: path.read_bytes() for path in folder.glob("*.pem")}))
+    new.write_text(public)
     new.replace(published)
 
 
@@ -51,7 +56,7 @@ def private_key() -> bytes:
 
 
 def jwks(pems: Mapping[str, bytes]) -> str:
-    """The public halves of these keys, given by kid, as a JWKS."""
+    """The public halves of these keys, given by kid, as a JWKS. Raises ValueError for one that is none."""
     return json.dumps({"keys": [_public(kid, pem) for kid, pem in sorted(pems.items())]}, indent=2)
 
 
@@ -66,12 +71,18 @@ def service_token(folder: Path, name: str, seconds: int) -> str:
 
 
 def _make(path: Path) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+    new = path.with_suffix(".new")
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(private_key())
+    new.replace(path)  # whole or not at all
 
 
 def _public(kid: str, pem: bytes) -> dict[str, str]:
-    key = serialization.load_pem_private_key(pem, password=None)
-    assert isinstance(key, Ed25519PrivateKey), f"{kid} is not an Ed25519 key"
+    try:
+        key = serialization.load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:  # not its text
+        raise ValueError(f"{kid}.pem is no private key in PEM") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ValueError(f"{kid}.pem is not an Ed25519 key")
     jwk = OKPAlgorithm.to_jwk(key.public_key(), as_dict=True)
     return {**jwk, "kid": kid, "use": "sig", "alg": "EdDSA"}

@@ -30,6 +30,18 @@ COMMANDS = {
 class Subcommands(click.Group):
     """A group that imports its commands late."""
 
+    def invoke(self, ctx: click.Context) -> object:
+        """As inherited; what the machine refuses is said in a line."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            if error.strerror is None:
+                raise
+            place = f"{error.filename}: " if error.filename else ""
+            raise click.ClickException(f"{place}{error.strerror}.") from error
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order in which a new user meets them."""
         return list(COMMANDS)

@@ -28,14 +28,17 @@ def connected(broker: Broker, logger: logging.Logger | None = None) -> Iterator[
 
     `logger` gets what the library has to say; without one its errors go to the standard output.
     """
-    client = pulsar.Client(
-        broker.service_url,
-        authentication=pulsar.AuthenticationToken(broker.token) if broker.token else None,
-        tls_trust_certs_file_path=str(broker.ca_file) if broker.ca_file else None,
-        tls_validate_hostname=True,
-        operation_timeout_seconds=10,
-        logger=logger or pulsar.ConsoleLogger(pulsar.LoggerLevel.Error),
-    )
+    try:
+        client = pulsar.Client(
+            broker.service_url,
+            authentication=pulsar.AuthenticationToken(broker.token) if broker.token else None,
+            tls_trust_certs_file_path=str(broker.ca_file) if broker.ca_file else None,
+            tls_validate_hostname=True,
+            operation_timeout_seconds=10,
+            logger=logger or pulsar.ConsoleLogger(pulsar.LoggerLevel.Error),
+        )
+    except (ValueError, pulsar.PulsarException) as error:
+        raise StackError(f"{broker.service_url!r} is no address of Pulsar: pulsar://host:6650.") from error
     try:
         yield client
     except pulsar.PulsarException as error:

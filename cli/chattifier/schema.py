@@ -78,7 +78,7 @@ def await_answer(address: CassandraAddress, seconds: float) -> None:
 def session(address: CassandraAddress) -> Iterator[Callable[[str], Any]]:
     """Open a session without a keyspace; raises StackError if Cassandra cannot be reached."""
     # They take half a second, which other commands need not wait.
-    from cassandra import AuthenticationFailed, UnresolvableContactPoints
+    from cassandra import AuthenticationFailed, DriverException, UnresolvableContactPoints
     from cassandra.cluster import Cluster, NoHostAvailable
 
     logging.getLogger("cassandra").setLevel(logging.ERROR)
@@ -99,6 +99,9 @@ def session(address: CassandraAddress) -> Iterator[Callable[[str], Any]]:
         if tls := re.search(r"\[SSL: (\w+)\]", str(error.errors)):  # the driver keeps no more of it than its text
             raise StackError(f"Cassandra at {host}:{port} and we do not agree on TLS: {tls[1]}.") from error
         raise StackError(f"Cassandra cannot be reached at {host}:{port}.") from error
+    except DriverException as error:  # a login without the right, a keyspace that is not there, no answer in time
+        said = getattr(error, "message", None) or str(error) or type(error).__name__
+        raise StackError(f"Cassandra at {host}:{port} refused: {said}.") from error
     finally:
         cluster.shutdown()
 

@@ -25,7 +25,7 @@ from chattifier.parts.redis import redis
 from chattifier.ports import HOST, Ports, check_free
 from chattifier.progress import downloading
 from chattifier.pulsar_admin import PulsarAdmin
-from chattifier.run_state import RunState, read
+from chattifier.run_state import RunState, read, write
 from chattifier.schema import LOCAL_REPLICATION, CassandraAddress
 from chattifier.supervisor import Stage
 from chattifier.topics import Admin
@@ -155,9 +155,9 @@ class Stack:
             raise StackError(
                 f"A stack runs on {self.layout.root} already (pid {state.supervisor.pid}): see `chattifier status`."
             )
-        if state is not None:
+        if state is not None:  # it stays: a start that fails early must not make the folder look like no stack's
             clear(state)
-            self.layout.run_file.unlink()
+            write(self.layout.run_file, state.model_copy(update={"supervisor": None, "up": False, "failure": None}))
 
 
 def clear(state: RunState) -> list[str]:

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -108,7 +109,8 @@ class Supervisor:
             for stage in self._stages:
                 self._start(stage)
             self._publish(up=True)
-            when_up()
+            with suppress(OSError):
+                when_up()
             self._watch()
         except Interrupted:
             pass
@@ -156,16 +158,15 @@ class Supervisor:
         raise PartFailed(f"{what}: {last_meaningful(part.log)} (log: {part.log})")
 
     def _perform(self, tasks: Sequence[Task]) -> None:
-        """Run tasks in other threads, while this one sees parts die and signals come."""
-        with ThreadPoolExecutor(max(1, len(tasks))) as threads:
-            futures = {task.name: threads.submit(task.run) for task in tasks}
-            for name in futures:
-                self._set(name, State.STARTING)
-            while futures:
-                for name in [name for name, future in futures.items() if future.done()]:
-                    self._finish(name, futures.pop(name))
-                self._check_starting(self._running)
-                self._pause()
+        """Run tasks in other threads, while this one sees parts die and signals come, and does not wait for them."""
+        futures = {task.name: _begun(task.run) for task in tasks}
+        for name in futures:
+            self._set(name, State.STARTING)
+        while futures:
+            for name in [name for name, future in futures.items() if future.done()]:
+                self._finish(name, futures.pop(name))
+            self._check_starting(self._running)
+            self._pause()
 
     def _finish(self, name: str, future: Future[str]) -> None:
         try:
@@ -217,7 +218,12 @@ class Supervisor:
 
     def _restart(self, running: Running) -> None:
         place = self._running.index(running)  # it keeps its place in the order of stopping
-        self._running[place] = self._launch(running.part, running.restarts + 1)
+        try:
+            self._running[place] = self._launch(running.part, running.restarts + 1)
+        except OSError as error:  # no space, no memory: later, perhaps
+            running.restarts += 1
+            running.restart_at = time.monotonic() + BACKOFF[min(running.restarts, len(BACKOFF) - 1)]
+            self._set(running.part.name, State.RESTARTING, note=f"it cannot be started: {error.strerror}")
 
     # -- stopping
 
@@ -236,11 +242,14 @@ class Supervisor:
     def _set(self, name: str, state: State, process: Identity | None = None, note: str = "") -> None:
         entry = self._state.entries[name].model_copy(update={"state": state, "process": process, "note": note})
         self._publish(entries={**self._state.entries, name: entry})
-        self._observer.changed(name, entry)
+        with suppress(OSError):
+            self._observer.changed(name, entry)
 
     def _publish(self, **changes: object) -> None:
+        """A full disk or a closed terminal ends nothing that we look after, nor its orderly end."""
         self._state = self._state.model_copy(update=changes)
-        write(self._run_file, self._state)
+        with suppress(OSError):
+            write(self._run_file, self._state)
 
 
 def _stop(running: Running) -> None:
@@ -251,6 +260,20 @@ def _stop(running: Running) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def _begun(call: Callable[[], str]) -> Future[str]:
+    """In a thread that nobody waits for: a task may take minutes, and who is asked to stop has not got them."""
+    future: Future[str] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:  # noqa: BLE001  it is raised where the result is looked at
+            future.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    return future
 
 
 def _ending(process: subprocess.Popen[bytes]) -> str:

@@ -32,6 +32,7 @@ GATEWAY_TTL_SECONDS = 60
 
 CLASSIC = "subscriptionKeySharedUseClassicPersistentImplementation"
 """Broker setting. Unless it is on, a room can stand still: see `advice`."""
+REDIRECTS = 5
 _NOT_FOR_US = (401, 403, 404)
 """Answers all the same, where a token has no right to ask."""
 Json = Mapping[str, object] | list[str] | int | bool
@@ -53,10 +54,18 @@ class Admin:
         allowed: tuple[int, ...] = (),
         files: Mapping[str, tuple[str | None, bytes, str]] | None = None,
     ) -> httpx.Response:
-        """One call, with a JSON body or a form of files. Raises DeployError unless it answers 2xx or as `allowed`."""
+        """One call, with a JSON body or a form of files. Raises DeployError unless it answers 2xx or as `allowed`.
+
+        A broker sends us to the one that owns a topic, which wants the token as well.
+        """
+        url = f"{self.url}{path}"
         try:
-            response = self._client.request(method, f"{self.url}{path}", json=body, files=files)
-        except httpx.HTTPError as error:
+            for _ in range(REDIRECTS):
+                response = self._client.request(method, url, json=body, files=files)
+                if response.status_code not in (307, 308) or "location" not in response.headers:
+                    break
+                url = response.headers["location"]
+        except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError) as error:
             raise DeployError(
                 f"Pulsar's admin API does not answer at {self.url}: {error or type(error).__name__}."
             ) from error
@@ -76,7 +85,10 @@ class Admin:
 def ensure(admin: Admin) -> str:
     """Make the tenant, namespaces, topics and their policies as far as they are missing. Says what there is."""
     clusters: list[str] = [name for name in admin.request("GET", "/admin/v2/clusters").json() if name != "global"]
-    admin.request("PUT", f"/admin/v2/tenants/{topics.TENANT}", {"adminRoles": [], "allowedClusters": clusters}, (409,))
+    tenant: Json = {"adminRoles": [], "allowedClusters": clusters}
+    made = admin.request("PUT", f"/admin/v2/tenants/{topics.TENANT}", tenant, (401, 403, 409))
+    if made.status_code in (401, 403):  # to make one takes a superuser; an admin of one that is there is enough
+        admin.request("GET", f"/admin/v2/namespaces/{topics.TENANT}")
     for namespace in topics.NAMESPACES:
         _namespace(admin, namespace)
     for topic, partitions in topics.PARTITIONS.items():
@@ -129,9 +141,16 @@ def _namespace(admin: Admin, namespace: str) -> None:
     if namespace == "chat/gateways":
         admin.request("POST", f"{path}/messageTTL", GATEWAY_TTL_SECONDS)
     elif namespace == "chat/core":
-        admin.request("POST", f"{path}/retention", CORE_RETENTION)
+        _unless_set(admin, f"{path}/retention", CORE_RETENTION)
     else:
-        admin.request("POST", f"{path}/retention", FOREVER)
+        _unless_set(admin, f"{path}/retention", FOREVER)
+
+
+def _unless_set(admin: Admin, path: str, policy: Json) -> None:
+    """What an operator has set stays: a shorter retention would throw away what it kept."""
+    response = admin.request("GET", path, allowed=(404,))
+    if not response.is_success or response.content.strip() in (b"", b"null"):
+        admin.request("POST", path, policy)
 
 
 def _partitioned(admin: Admin, topic: str, partitions: int) -> None:
@@ -156,12 +175,12 @@ def _register_events(admin: Admin) -> None:
 
 def _policies(admin: Admin) -> None:
     """Retention where it differs from the namespace's, and no deletion of what is merely quiet."""
-    admin.request("POST", f"/admin/v2/{_path(topics.EVENTS)}/retention", EVENTS_RETENTION)
+    _unless_set(admin, f"/admin/v2/{_path(topics.EVENTS)}/retention", EVENTS_RETENTION)
     for topic in _kept_for_ever():
-        admin.request("POST", f"/admin/v2/{_path(topic)}/retention", FOREVER)
-    admin.request("POST", f"/admin/v2/{_path(topics.CONFIG)}/compactionThreshold", CONFIG_COMPACTED)
+        _unless_set(admin, f"/admin/v2/{_path(topic)}/retention", FOREVER)
+    _unless_set(admin, f"/admin/v2/{_path(topics.CONFIG)}/compactionThreshold", CONFIG_COMPACTED)
     for topic in (topics.COMMANDS, topics.EVENTS, topics.QUERIES, *_kept_for_ever()):
-        admin.request("POST", f"/admin/v2/{_path(topic)}/inactiveTopicPolicies", _NEVER_INACTIVE)
+        _unless_set(admin, f"/admin/v2/{_path(topic)}/inactiveTopicPolicies", _NEVER_INACTIVE)
 
 
 _NEVER_INACTIVE: Mapping[str, object] = {

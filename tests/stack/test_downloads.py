@@ -6,6 +6,7 @@ import hashlib
 import re
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -92,6 +93,23 @@ def test_a_missing_artifact_is_fetched_and_then_kept(
     assert cache.path(artifact).read_bytes() == CONTENT
     assert _fetch(cache, artifact) == 0
     assert len(repository.ranges) == 1
+
+
+def test_two_commands_that_fetch_at_once_fetch_once(
+    tmp_path: Path, repository: Repository, artifact: LocalArtifact
+) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        told = list(threads.map(lambda _: _fetch_whatever_is_there(Cache(tmp_path), artifact), range(4)))
+    assert told == [len(CONTENT)] * 4
+    assert len(repository.ranges) == 1
+    assert Cache(tmp_path).path(artifact).read_bytes() == CONTENT
+
+
+def _fetch_whatever_is_there(cache: Cache, artifact: Artifact) -> int:
+    """As a command that looked when nobody had anything."""
+    told: list[int] = []
+    cache.fetch([artifact], told.append)
+    return sum(told)
 
 
 def test_a_started_download_goes_on_where_it_ended(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,23 +19,34 @@ from .eventually import eventually
 PROGRAM = """
 import sys
 from pathlib import Path
+import time
 from chattifier import supervisor
-from chattifier.parts.part import Part
+from chattifier.parts.part import Part, Task
 from chattifier.ports import Ports
 from chattifier.run_state import RunState
 
 class Silent:
     def changed(self, name, entry):
-        pass
+        check_space()
+
+def check_space():
+    if (root / "full").exists():
+        raise OSError(28, "No space left on device")
+
+def write(path, state, write=supervisor.write):
+    check_space()
+    write(path, state)
 
 root = Path(sys.argv[1])
+supervisor.write = write
 supervisor.ASK_EVERY = 0.05
 part = Part(
     name="sleeper", argv=("sleep", "1000"), env={"PATH": "/usr/bin:/bin"}, cwd=root, log=root / "sleeper.log",
     ready=lambda: True, listens="nowhere", broken=lambda: (root / "broken").exists(),
 )
 initial = RunState(supervisor=None, ports=Ports.plan(20000, 1), entries={}, parallelism=1)
-supervisor.Supervisor([[part]], initial, root / "run.json", Silent()).run(lambda: None)
+long = [Task(name="long", run=lambda: time.sleep(600) or "")] if "long" in sys.argv else []
+supervisor.Supervisor([[part, *long]], initial, root / "run.json", Silent()).run(lambda: None)
 """
 
 
@@ -63,6 +77,39 @@ def test_a_part_that_says_that_it_cannot_work_is_started_again(root: Path) -> No
     assert eventually(lambda: "said that it cannot work" in _note(root))
     (root / "broken").unlink()
     assert eventually(lambda: _pid(root) not in (None, first))
+
+
+def test_a_full_disk_ends_nothing(root: Path) -> None:
+    """Parts are started again while nothing can be written down, and stopped in the end."""
+    assert eventually(lambda: _pid(root) is not None)
+    first = _pid(root)
+    assert first is not None
+    (root / "full").touch()
+    os.kill(first, signal.SIGKILL)
+    time.sleep(1.0)
+    (root / "full").unlink()
+    os.kill(_child(root), signal.SIGKILL)  # the next change is written down again
+    assert eventually(lambda: _pid(root) not in (None, first))
+
+
+def _child(root: Path) -> int:
+    """The sleeper that runs, whatever is written down."""
+    state = _state(root)
+    assert state is not None
+    assert state.supervisor is not None
+    pid = state.supervisor.pid
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+
+
+def test_who_is_asked_to_stop_does_not_wait_for_a_task(tmp_path: Path) -> None:
+    """One may take minutes."""
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path), "long"])
+    assert eventually(lambda: (state := _state(tmp_path)) is not None and state.entries["long"].state is State.STARTING)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
+    state = _state(tmp_path)
+    assert state is not None
+    assert state.supervisor is None
 
 
 def _note(root: Path) -> str:

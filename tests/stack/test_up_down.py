@@ -161,6 +161,57 @@ def test_reset_throws_a_stopped_stack_away_and_no_running_one(command: Command) 
     assert not command.data.exists()
 
 
+def test_commands_act_on_no_stack_whose_supervisor_is_dead(command: Command) -> None:
+    """By now another one may have its ports."""
+    _up(command, free_ports())
+    supervisor = command.state().supervisor
+    assert supervisor is not None
+    os.kill(supervisor.pid, signal.SIGKILL)
+    assert wait_gone(supervisor, within=10)
+    assert command.state().up
+    for arguments in (
+        ("user", "erase", "ada", "--yes"),
+        ("dead-letters", "list"),
+        ("config", "show"),
+        ("search", "reindex"),
+    ):
+        done = command.run(*arguments)
+        assert done.code == 1
+        assert "No stack is running" in done.err, arguments
+
+
+def test_only_some_addresses_are_not_made_whole_by_the_local_stack(command: Command) -> None:
+    for arguments in (
+        ("search", "reindex", "--admin-url", "http://127.0.0.1:1"),
+        ("chat", "--user", "ada", "--auth", "http://127.0.0.1:1"),
+        ("user", "erase", "ada", "--redis-url", "redis://127.0.0.1:1"),
+    ):
+        done = command.run(*arguments)
+        assert (done.code, "or none: the local stack" in done.err) == (2, True), done.err
+
+
+def test_a_start_that_fails_early_leaves_the_stack_known(command: Command) -> None:
+    _up(command, base := free_ports())
+    command.run("down")
+    with socket.socket() as squatter:
+        squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        squatter.bind(("127.0.0.1", base))
+        squatter.listen()
+        assert command.run("up", "--detach", "--only", "redis", "--port-base", str(base)).code == 1
+    assert "redis" in command.run("status").out
+    assert command.run("reset", "--yes").code == 0
+
+
+def test_a_signing_key_that_cannot_be_read_is_named(command: Command) -> None:
+    _up(command, free_ports())
+    command.run("down")
+    key = next((command.data / "keys").rglob("*.pem"))
+    key.write_bytes(b"")
+    done = command.run("up", "--detach", "--only", "redis", "--port-base", str(free_ports()))
+    assert done.code == 1
+    assert key.name in done.err
+
+
 def test_a_signing_key_outlives_a_restart(command: Command) -> None:
     _up(command, free_ports())
     keys = (command.data / "keys" / "jwks.json").read_text()

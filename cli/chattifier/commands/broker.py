@@ -8,12 +8,9 @@ from typing import Any
 import click
 
 from chattifier.commands.access import pulsar_ca_file, pulsar_option
-from chattifier.commands.stack import data_option
-from chattifier.errors import StackError
+from chattifier.commands.stack import data_option, running
 from chattifier.layout import Layout
 from chattifier.pulsar_client import Broker
-from chattifier.run_state import read
-from chattifier.status import report
 
 
 def broker_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -27,7 +24,4 @@ def broker(layout: Layout, service_url: str | None, token: str | None) -> Broker
     """What they say. Raises StackError if that is a local stack that does not run."""
     if service_url is not None:
         return Broker(service_url, token, pulsar_ca_file())
-    state = read(layout.run_file)
-    if state is None or not state.up:
-        raise StackError("No local stack is running: start one with `chattifier up`, or give --service-url.")
-    return Broker(report(layout, state).pulsar.service_url, token)
+    return Broker(running(layout, "--service-url").pulsar.service_url, token)

@@ -13,10 +13,9 @@ from chattifier.chat.conversation import Conversation
 from chattifier.chat.lines import lines
 from chattifier.chat.terminal import Terminal
 from chattifier.chat.wire import Wire
-from chattifier.errors import ChattifierError, StackError
+from chattifier.commands.stack import running
+from chattifier.errors import ChattifierError
 from chattifier.layout import Layout
-from chattifier.run_state import read
-from chattifier.status import report
 
 
 @click.command()
@@ -33,20 +32,15 @@ def chat(user: str, sign_up: bool, room: str | None, data: str, auth: str | None
 
     The password is taken from CHATTIFIER_PASSWORD, or asked for.
     """
+    if auth is None and gateway is None:
+        auth, gateway = running(Layout(Path(data).absolute()), "--auth and --gateway").entrance
+    if auth is None or gateway is None:  # a password must not go where nobody said
+        raise click.UsageError("Give both of --auth and --gateway, or none: the local stack.")
     password = os.environ.get("CHATTIFIER_PASSWORD") or click.prompt("Password", hide_input=True)
-    if auth is None or gateway is None:
-        auth, gateway = _local(Layout(Path(data).absolute()))
     try:
         asyncio.run(_chat(Account(auth, user), password, gateway, room, sign_up=sign_up))
     except* ChattifierError as errors:
         raise _first(errors) from None
-
-
-def _local(layout: Layout) -> tuple[str, str]:
-    state = read(layout.run_file)
-    if state is None or not (state.up and state.supervised):
-        raise StackError("No stack is running here: start one with `chattifier up`, or give --auth and --gateway.")
-    return report(layout, state).entrance
 
 
 async def _chat(account: Account, password: str, gateway: str, room: str | None, *, sign_up: bool) -> None:

@@ -10,22 +10,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from chattifier import demo as play
-from chattifier.commands.stack import data_option
-from chattifier.errors import StackError
+from chattifier.commands.stack import data_option, running
 from chattifier.layout import Layout
-from chattifier.run_state import read
-from chattifier.status import report
 
 
 @click.command()
 @data_option
 def demo(layout: Layout) -> None:
     """Sign two people up, let them talk from two gateways, and show what was stored."""
-    state = read(layout.run_file)
-    if state is None or not (state.up and state.supervised):
-        raise StackError("No stack is running: start one with `chattifier up`.")
+    place = running(layout)
     console = Console()
-    rows = asyncio.run(play.run(report(layout, state), lambda line: console.print(line, highlight=False)))
+    rows = asyncio.run(play.run(place, lambda line: console.print(line, highlight=False)))
     stored = Table("seq", "sender", "text", title="In Cassandra, table messages", header_style="bold")
     for row in rows:
         stored.add_row(str(row.seq), row.sender, escape(row.text))

@@ -10,13 +10,10 @@ from rich.console import Console
 
 from chattifier import reindex as reindexing
 from chattifier.commands.access import cassandra_login, cassandra_options, pulsar_ca_file, pulsar_option
-from chattifier.commands.stack import data_option
-from chattifier.errors import StackError
+from chattifier.commands.stack import data_option, running
 from chattifier.layout import Layout
 from chattifier.pulsar_client import Broker
-from chattifier.run_state import read
 from chattifier.schema import CassandraAddress
-from chattifier.status import report
 from chattifier.topics import Admin
 from pulsar_data.model import RoomId
 
@@ -53,8 +50,10 @@ def reindex(
     layout: Layout,
 ) -> None:
     """Make the index again from the stored messages, and wait until it is done. Search goes on meanwhile."""
-    if admin_url is None or service_url is None or (cassandra is None and room is None):
+    if not (admin_url or service_url or cassandra):
         admin_url, service_url, cassandra = _local(layout)
+    if admin_url is None or service_url is None or (cassandra is None and room is None):
+        raise click.UsageError("Give all of --admin-url, --service-url and --cassandra, or none: the local stack.")
     console, ca = Console(stderr=True), pulsar_ca_file()
     with (
         reindexing.opened(Broker(service_url, token, ca), Admin(admin_url.rstrip("/"), token, ca)) as work,
@@ -70,10 +69,5 @@ def _address(cassandra: str | None, keyspace: str) -> CassandraAddress:
 
 
 def _local(layout: Layout) -> tuple[str, str, str]:
-    state = read(layout.run_file)
-    if state is None or not state.up:
-        raise StackError(
-            "No local stack is running: run `chattifier up`, or give --admin-url, --service-url and --cassandra."
-        )
-    now = report(layout, state)
+    now = running(layout, "--admin-url, --service-url and --cassandra")
     return now.pulsar.admin_url, now.pulsar.service_url, f"{now.cassandra.host}:{now.cassandra.port}"

@@ -23,7 +23,7 @@ from chattifier.ports import Ports
 from chattifier.progress import Screen
 from chattifier.run_state import RunState, read
 from chattifier.stack import ALL, Stack, clear, locked
-from chattifier.status import report, table
+from chattifier.status import Report, report, table
 from chattifier.supervisor import Supervisor
 
 STARTS_WITHIN = 900.0
@@ -101,7 +101,7 @@ def _run(stack: Stack, console: Console) -> None:
 def _detach(layout: Layout, console: Console) -> None:
     """Start the same command as a process of its own, and show its progress until all is ready."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--detach"]
-    log = layout.log("supervisor")
+    log, before = layout.log("supervisor"), read(layout.run_file)
     with log.open("wb") as out:
         process = subprocess.Popen(
             [sys.executable, "-m", "chattifier", *arguments, "--supervise"],
@@ -112,15 +112,18 @@ def _detach(layout: Layout, console: Console) -> None:
             env={**os.environ, "CHATTIFIER_DATA": str(layout.root)},
         )
     with Screen(console).shown() as screen:
-        state = _await_up(process, layout, screen)
+        state = _await_up(process, layout, before, screen)
     console.print(table(layout, state))
 
 
-def _await_up(process: subprocess.Popen[bytes], layout: Layout, screen: Screen) -> RunState:
+def _await_up(process: subprocess.Popen[bytes], layout: Layout, before: RunState | None, screen: Screen) -> RunState:
+    """`before`: what the last one left."""
     deadline = time.monotonic() + STARTS_WITHIN
     while time.monotonic() < deadline:
         ended = process.poll() is not None
         state = read(layout.run_file)
+        if state == before:
+            state = None
         if state is not None and (state.supervisor is None or state.supervisor.pid == process.pid):
             screen.changed_all(state.entries)
             if state.up and not ended:
@@ -131,6 +134,18 @@ def _await_up(process: subprocess.Popen[bytes], layout: Layout, screen: Screen) 
         time.sleep(0.1)
     process.terminate()
     raise PartFailed(f"The stack was not up after {STARTS_WITHIN:.0f} s (log: {layout.log('supervisor')}).")
+
+
+def running(layout: Layout, otherwise: str = "") -> Report:
+    """Where the parts of the local stack are, which runs now. Raises StackError; `otherwise`: what else there is to do.
+
+    Without its supervisor it is none: somebody else's stack may have its ports by now.
+    """
+    state = read(layout.run_file)
+    if state is None or not (state.up and state.supervised):
+        what = f"start one with `chattifier up`{otherwise and f', or give {otherwise}'}"
+        raise StackError(f"No stack is running on {layout.root}: {what}.")
+    return report(layout, state)
 
 
 def _state(layout: Layout) -> RunState:
@@ -208,7 +223,8 @@ def reset(layout: Layout, yes: bool) -> None:
         raise StackError("The stack runs: stop it first with `chattifier down`.")
     if state is None:
         raise StackError(f"There is no stack at {layout.root}.")
-    if not yes:
-        click.confirm(f"Delete everything in {layout.root}?", abort=True)
-    clear(state)
-    shutil.rmtree(layout.root)
+    with locked(layout):  # also while it asks
+        if not yes:
+            click.confirm(f"Delete everything in {layout.root}?", abort=True)
+        clear(state)
+        shutil.rmtree(layout.root)

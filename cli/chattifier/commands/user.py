@@ -14,12 +14,10 @@ import click
 
 from chattifier.accounts import Stores, operator, save
 from chattifier.commands.access import cassandra_login, cassandra_options, pulsar_ca_file, pulsar_option
-from chattifier.commands.stack import data_option
+from chattifier.commands.stack import data_option, running
 from chattifier.errors import StackError
 from chattifier.layout import Layout
-from chattifier.run_state import read
 from chattifier.schema import CassandraAddress
-from chattifier.status import report
 
 if TYPE_CHECKING:
     from user_auth.operator import Operator
@@ -64,10 +62,7 @@ def stores_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _local(layout: Layout) -> Stores:
-    state = read(layout.run_file)
-    if state is None or not state.up:
-        raise StackError("No local stack is running: start one with `chattifier up`, or give the stores' addresses.")
-    place = report(layout, state)
+    place = running(layout, "the stores' addresses")
     cassandra = CassandraAddress(((place.cassandra.host, place.cassandra.port),), place.cassandra.keyspace)
     return Stores(cassandra, place.redis.url, place.pulsar.service_url)
 

@@ -43,15 +43,19 @@ class Announcements:
         from pulsar import AuthenticationToken, Client, PulsarException
 
         authentication = AuthenticationToken(self._token) if self._token else None
-        client = Client(
-            self._url,
-            authentication=authentication,
-            tls_trust_certs_file_path=str(self._authorities) if self._authorities else None,
-            tls_validate_hostname=True,
-            operation_timeout_seconds=TIMEOUT,
-            connection_timeout_ms=TIMEOUT * 1000,
-            logger=logs.PULSAR,
-        )
+        try:
+            client = Client(
+                self._url,
+                authentication=authentication,
+                tls_trust_certs_file_path=str(self._authorities) if self._authorities else None,
+                tls_validate_hostname=True,
+                operation_timeout_seconds=TIMEOUT,
+                connection_timeout_ms=TIMEOUT * 1000,
+                logger=logs.PULSAR,
+            )
+        except ValueError as error:
+            logs.failure("pulsar_address_invalid", error, pulsar=self._url)
+            raise Unavailable from error
         try:
             return client.create_producer(
                 topics.SESSIONS,
