@@ -60,8 +60,10 @@ def main() -> None:
             return
         try:
             readers = [user for user in members(api, event["room"]) if user != event["actor"]]
-        except Refused:
-            return  # the room is gone
+        except Refused as error:
+            if error.code != "room_not_found":
+                raise
+            return
         for user in offline(store, readers):
             print(json.dumps({"user": user, "room": event["room"], "seq": event["seq"]}), flush=True)
 

@@ -27,8 +27,8 @@ CORE_RETENTION: Mapping[str, int] = {"retentionTimeInMinutes": 60, "retentionSiz
 """The rest of chat/core: an hour after it was consumed, for whoever has to look what happened."""
 CONFIG_COMPACTED = 64 * 1024
 """Bytes after which settings are compacted: who starts reads the last of each group, not all that ever were."""
-GATEWAY_TTL_SECONDS = 60
-"""A delivery that was not taken within a minute is of no use: the sockets have gone elsewhere, and recover."""
+GATEWAY_TTL_SECONDS = 600
+"""A gateway that was away from its topic for half of that asks its sockets to come back, and recover."""
 
 CLASSIC = "subscriptionKeySharedUseClassicPersistentImplementation"
 """Broker setting. Unless it is on, a room can stand still: see `advice`."""

@@ -20,7 +20,7 @@ Move = RoomEntered | RoomLeft
 class Kept:
     """A publication: its number, and its ready-made frame. `presence`: whether the room shows it from here on.
 
-    `time`: when it happened, ms.
+    `time`: when it happened, ms. `out`: who is no member any more.
     """
 
     epoch: int
@@ -28,6 +28,7 @@ class Kept:
     frame: bytes
     presence: bool | None = None
     time: int = 0
+    out: UserId | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,8 @@ GONE = "client_gone"
 """What became of a call whose client did not wait for the answer."""
 FOR_GOOD = 3500
 """From this code on it is not to come back: whatever it still sends is of no use to anybody."""
+REMEMBERED = 1000
+"""Rooms left of which a connection knows that it was told; then it forgets them all, and may be told once more."""
 LARGE = 4096
 """Bytes: for each so many a command counts once more. What people write is small; what is large is kept in memory."""
 MISBEHAVED = (Disconnect.TOO_MANY_REQUESTS, Disconnect.BAD_REQUEST)
@@ -64,6 +66,7 @@ class Connection:
         "client",
         "follows",
         "gateway",
+        "left",
         "rooms",
         "session",
         "state",
@@ -84,6 +87,8 @@ class Connection:
         """The session of a new token that is being checked."""
         self.rooms: dict[RoomId, int] = {}
         """Rooms it is in, and the offset at which it joined each."""
+        self.left: dict[RoomId, int] = {}
+        """Rooms that it was told to have left, and by which event."""
         self.typed: dict[RoomId, float] = {}
         """When it last said that its user types, by room."""
         self.subscribing: dict[RoomId, Subscribing] = {}
@@ -154,6 +159,7 @@ class Connection:
         match incoming:
             case Command(request=ConnectRequest() as request):
                 self.state = State.OPENING
+                self._timer.cancel()  # it has said what it had to: how long the answer takes is ours
                 self._opening = Opening(self, incoming.id, request)
                 await self._opening.run()
                 self._opening = None
@@ -195,6 +201,8 @@ class Connection:
         if self.state is not State.CLOSED:
             self._release()
             self.state = State.FAILED
+            self._timer.cancel()
+            self._timer = self.gateway.later(self.gateway.limits.connect, self.close, Disconnect.STALE)
             self.gateway.metrics.connects.labels(outcome(error)).inc()
             self.refuse(number, error)
 
@@ -268,8 +276,12 @@ class Connection:
 
     def leave(self, left: RoomLeft) -> None:
         """See hub.Member. It may have come back before this was heard: then it joined behind it."""
-        if self.state is not State.OPEN or self.rooms.get(left.room, 0) >= left.offset:
+        behind = max(self.rooms.get(left.room, 0), self.left.get(left.room, 0))
+        if self.state is not State.OPEN or behind >= left.offset:
             return
+        if len(self.left) >= REMEMBERED:
+            self.left.clear()
+        self.left[left.room] = left.offset
         self.push(pushes.left(left))
         if left.room in self.rooms:
             self.gateway.presence.left(self, left.room)

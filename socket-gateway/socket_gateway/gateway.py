@@ -155,7 +155,7 @@ class Gateway:
     def expect(self, message: Command | Query, asked: int, answer: OnAnswer) -> None:
         """Wait for the answer to a message that is about to be published."""
         if isinstance(message, Query):
-            self.requests.expect(asked, "query", answer, self.limits.query, ErrorCode.NOT_AVAILABLE)
+            self.requests.expect(asked, "query", answer, self.limits.query, ErrorCode.INTERNAL)
         else:
             self.requests.expect(asked, "command", answer, self.limits.command, ErrorCode.INTERNAL)
 

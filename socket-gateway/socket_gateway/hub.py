@@ -74,6 +74,7 @@ class Room:
     `asked`: how often Redis did not know of it. `presence`: who comes and goes is shown to the members.
     """
 
+    id: RoomId
     epoch: int
     offset: int
     members: dict[Member, None] = field(default_factory=dict)
@@ -161,7 +162,7 @@ class Hub:
             self._fail(here)  # its rebuild knows less than was pushed here
             here = None
         if here is None:
-            here = self._rooms[room] = Room(epoch, last)
+            here = self._rooms[room] = Room(room, epoch, last)
         if here.epoch > epoch or here.offset > last:
             return None
         if here.offset == last:
@@ -196,7 +197,7 @@ class Hub:
 
     def publish(self, room: RoomId, kept: Kept) -> None:
         """A publication has come for a room."""
-        self._backlog.keep(room, kept)
+        self._keep(room, kept)
         here = self._rooms.get(room)
         if here is None:
             self._idle.room_idle(room)
@@ -210,7 +211,7 @@ class Hub:
         Returns whether the room is as far as that head now. If something was held and cannot go on, members go.
         """
         for kept in missed:
-            self._backlog.keep(room, kept)  # an opening under way may have been read before it
+            self._keep(room, kept)  # an opening under way may have been read before it
         here = self._rooms.get(room)
         if here is None:
             return True
@@ -225,6 +226,11 @@ class Hub:
             here.epoch = max(here.epoch, epoch)
         return here.offset >= offset
 
+    def _keep(self, room: RoomId, kept: Kept) -> None:
+        self._backlog.keep(room, kept)
+        if kept.out is not None:
+            self._backlog.keep_move(RoomLeft(user=kept.out, room=room, epoch=kept.epoch, offset=kept.offset))
+
     def _pass(self, here: Room, kept: Kept) -> bool:
         """Push the next one, drop a repeat or what is void; False if something before it is missing."""
         if kept.epoch < here.epoch:
@@ -235,6 +241,8 @@ class Hub:
                 here.presence = kept.presence
                 self._shown.append(here)
             self._fan_out(here, kept)
+            if kept.out is not None:
+                self._put_out(here, kept.out, kept)
         elif kept.epoch > here.epoch and kept.offset <= here.offset:
             self._fail(here)  # its rebuild knew less than was pushed here
         return kept.offset <= here.offset
@@ -252,6 +260,12 @@ class Hub:
         for member in members:
             member.push(kept.frame)
         self.delays.note(kept.time, len(members))
+
+    def _put_out(self, here: Room, user: UserId, kept: Kept) -> None:
+        """Who is no member hears no more, even if the `RoomLeft` that is on its way to its gateways gets lost."""
+        left = RoomLeft(user=user, room=here.id, epoch=kept.epoch, offset=kept.offset)
+        for member in [member for member in here.members if member.user == user]:
+            member.leave(left)
 
     def _behind(self, here: Room, offset: int) -> Iterator[Member]:
         for member in list(here.members):

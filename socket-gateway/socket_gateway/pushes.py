@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pulsar_data.deliveries import RoomEntered, RoomLeft, RoomNotice, UserNews
-from pulsar_data.events import RoomEvent, RoomUpdated
+from pulsar_data.events import MemberBanned, MemberLeft, RoomEvent, RoomUpdated
+from pulsar_data.model import UserId
 from pulsar_data.signals import PresenceChanged, Typing
 from socket_gateway import protocol
 from socket_gateway.backlog import Kept
@@ -18,7 +19,15 @@ def kept(event: RoomEvent, client: str | None = None) -> Kept:
     pub = protocol.publication(event, client)
     frame = text_frame(protocol.pub_push(protocol.room_channel(event.room), pub))
     presence = event.presence if isinstance(event, RoomUpdated) else None
-    return Kept(event.epoch, event.offset, frame, presence, event.time)
+    return Kept(event.epoch, event.offset, frame, presence, event.time, _out(event))
+
+
+def _out(event: RoomEvent) -> UserId | None:
+    match event:
+        case MemberLeft() | MemberBanned(banned=True):
+            return event.user
+        case _:
+            return None
 
 
 def notice(item: RoomNotice) -> bytes:

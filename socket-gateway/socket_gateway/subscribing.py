@@ -88,6 +88,11 @@ class Subscribing:
 
     def _open(self, answer: RoomOpened) -> None:
         opened, connection = answer.room, self._connection
+        if self._room in connection.rooms:  # its user has entered meanwhile, and it follows
+            connection.asked[self._asked].end()
+            self.give_up()
+            connection.refuse(self._number, RpcError.of(ErrorCode.ALREADY_SUBSCRIBED))
+            return
         frames = connection.join(opened)
         if frames is None:
             connection.close(Disconnect.INSUFFICIENT_STATE)

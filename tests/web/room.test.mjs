@@ -54,6 +54,16 @@ test("an edit that is in the page already does no harm, nor does an older one", 
   assert.deepEqual(texts(room), ["new"]);
 });
 
+test("an emoji may be any word, and those that objects have by themselves are none yet", () => {
+  const room = loaded(message(1));
+  const words = ["constructor", "__proto__", "toString", "hasOwnProperty"];
+  words.forEach((emoji, place) => {
+    room.apply({ type: "reaction_added", room: "r", seq: 1, offset: 3 + place, actor: "ada", emoji, time: 1 }, ME);
+  });
+  const [{ message: { reactions } }] = room.timeline();
+  assert.deepEqual(Object.entries(reactions), words.map((emoji) => [emoji, ["ada"]]));
+});
+
 test("reactions are sets, and a deleted message is a tombstone", () => {
   const room = loaded(message(1));
   const react = (type, offset, actor) => room.apply({ type, room: "r", seq: 1, offset, actor, emoji: "👍", time: 1 }, ME);

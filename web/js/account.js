@@ -16,11 +16,24 @@ export class Refused extends Error {
 export class Account {
   constructor(auth) {
     this._auth = auth;
+    this._user = null; // whom this page is of: another tab may have signed somebody else in
   }
 
   /** {user, username, access, refresh, expires} or null. */
   get session() {
     return JSON.parse(localStorage.getItem(KEPT) ?? "null");
+  }
+
+  /** From here on this page is of the user who is signed in, and of nobody else. Their session. */
+  begin() {
+    this._user = this.session.user;
+    return this.session;
+  }
+
+  /** The session, if it is of this page's user. */
+  get _own() {
+    const { session } = this;
+    return session?.user === this._user ? session : null;
   }
 
   async signUp(username, password, displayName) {
@@ -35,14 +48,14 @@ export class Account {
 
   /** Ends the session here and on the server; offline only here. */
   async signOut() {
-    const { access } = this.session ?? {};
-    localStorage.removeItem(KEPT);
+    const access = await this.token().catch(() => null); // one that has expired would end nothing
+    this.forget();
     if (access) await this._post("/user/logout", null, access).catch(() => {});
   }
 
   /** Forget a session that the server has ended. */
   forget() {
-    localStorage.removeItem(KEPT);
+    if (this._own) localStorage.removeItem(KEPT);
   }
 
   /** An access token that is not `used` and is good for a while. Null if the session has ended; throws if offline. */
@@ -50,7 +63,7 @@ export class Account {
     // A refresh token that is used twice ends the session (it looks stolen), so tabs take turns.
     const turn = navigator.locks ? (work) => navigator.locks.request(KEPT, work) : (work) => work();
     return turn(async () => {
-      const { access, refresh, expires, username } = this.session ?? {};
+      const { access, refresh, expires, username } = this._own ?? {};
       if (!refresh) return null;
       if (access !== used && expires - Date.now() > EARLY) return access;
       try {

@@ -60,7 +60,10 @@ export class Chat extends EventTarget {
     for (const room of this.rooms.values()) this._pump(room);
     for (let after = rooms.at(-1)?.room; more;) {
       const page = await this.connection.ask("room.list", { after });
-      for (const summary of page.rooms) this._enter(summary);
+      for (const summary of page.rooms) {
+        this.connection.follow(summary.room);
+        this._pump(this._enter(summary));
+      }
       after = page.rooms.at(-1)?.room;
       more = page.more && after;
     }
@@ -135,7 +138,18 @@ export class Chat extends EventTarget {
   _missed(room) {
     const wanted = room.loaded || room.loading;
     room.clear();
-    if (wanted) this.load(room).catch(() => {});
+    if (wanted) this._again(room);
+  }
+
+  /** Read a room's messages, whatever comes of the first tries: nobody else asks for an open room again. */
+  async _again(room) {
+    for (let wait = 1000; !room.loaded && this.rooms.get(room.id) === room && !this.connection.ended; wait *= 2) {
+      try {
+        await this.load(room);
+      } catch {
+        await new Promise((done) => setTimeout(done, Math.min(wait, 30_000)));
+      }
+    }
   }
 
   // What the user does.
@@ -238,7 +252,9 @@ export class Chat extends EventTarget {
   }
 
   react(room, message, emoji) {
-    const method = message.reactions?.[emoji]?.includes(this.me) ? "reaction.remove" : "reaction.add";
+    const { reactions = {} } = message;
+    const mine = Object.hasOwn(reactions, emoji) && reactions[emoji].includes(this.me);
+    const method = mine ? "reaction.remove" : "reaction.add";
     return this.connection.change(method, { room: room.id, seq: message.seq, emoji });
   }
 

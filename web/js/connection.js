@@ -3,6 +3,9 @@
 import { Centrifuge, UnauthorizedError } from "../vendor/centrifuge.mjs";
 import { newKey } from "./ids.js";
 
+const OF_CHANNELS = ["subscribed", "unsubscribed", "publication", "join", "leave"];
+const ALREADY_SUBSCRIBED = 105; // by the server, as the room is among the first of the session now
+
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 /** Whether the same request may succeed later: the client's own codes are below 100 (time-out, connection lost). */
@@ -19,6 +22,7 @@ function anyOf(sockets) {
 
 export class Connection {
   constructor(sockets, account) {
+    this._listeners = [];
     let used = null;
     const getToken = async () => {
       used = await account.token(used);
@@ -30,8 +34,30 @@ export class Connection {
     });
   }
 
+  /** What goes wrong with one event must not keep the client from the next. */
   on(event, listener) {
-    this.client.on(event, listener);
+    const broken = (error) => console.error(`cannot handle ${event}`, error);
+    const guarded = (context) => {
+      try {
+        Promise.resolve(listener(context)).catch(broken);
+      } catch (error) {
+        broken(error);
+      }
+    };
+    this.client.on(event, guarded);
+    this._listeners.push([event, guarded]);
+  }
+
+  /** Subscribe to a room beyond those that the server subscribes a session to by itself. */
+  follow(room) {
+    const channel = `room:${room}`;
+    if (this.client.getSubscription(channel)) return;
+    const subscription = this.client.newSubscription(channel);
+    for (const [event, listener] of this._listeners) {
+      if (!OF_CHANNELS.includes(event)) continue;
+      subscription.on(event, (context) => { if (context.code !== ALREADY_SUBSCRIBED) listener(context); });
+    }
+    subscription.subscribe();
   }
 
   open() {

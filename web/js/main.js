@@ -22,7 +22,7 @@ function start(message) {
 
 function enter() {
   const connection = new Connection(config.sockets, account);
-  const chat = new Chat(connection, account.session);
+  const chat = new Chat(connection, account.begin());
   const page = new Page(chat, connection);
   chat.addEventListener("change", () => page.render());
   connection.open();

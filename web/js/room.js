@@ -163,7 +163,8 @@ function edited(message, event) {
 }
 
 function reacted(reactions, { type, emoji, actor }) {
-  const users = (reactions[emoji] ?? []).filter((user) => user !== actor);
+  const had = Object.hasOwn(reactions, emoji) ? reactions[emoji] : []; // an "emoji" may be any word: constructor, too
+  const users = had.filter((user) => user !== actor);
   if (type === "reaction_added") users.push(actor);
   const { [emoji]: _, ...others } = reactions;
   return users.length ? { ...reactions, [emoji]: users } : others;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ class Account:
         self._username = username
         self._tokens: Mapping[str, Any] = {}
         self._used = True
+        self._turn = asyncio.Lock()
 
     @property
     def user(self) -> str:
@@ -38,15 +40,16 @@ class Account:
 
     async def token(self) -> str:
         """An access token that was not given out yet. Raises UnauthorizedError when the session has ended."""
-        if self._used:
-            try:
-                self._tokens = await self._post("/user/refresh", {"refresh_token": self._tokens["refresh_token"]})
-            except ChatFailed as error:
-                if error.status == httpx.codes.UNAUTHORIZED:
-                    raise UnauthorizedError("the session has ended") from error
-                raise
-        self._used = True
-        return str(self._tokens["access_token"])
+        async with self._turn:  # a refresh token that is used twice ends the session
+            if self._used:
+                try:
+                    self._tokens = await self._post("/user/refresh", {"refresh_token": self._tokens["refresh_token"]})
+                except ChatFailed as error:
+                    if error.status == httpx.codes.UNAUTHORIZED:
+                        raise UnauthorizedError("the session has ended") from error
+                    raise
+            self._used = True
+            return str(self._tokens["access_token"])
 
     async def sign_out(self) -> None:
         """End the session, if the server can be reached."""

@@ -77,15 +77,21 @@ class Conversation:
     async def _catch_up(self, room: str) -> None:
         more = True
         while more:
-            page = await self._wire.ask("message.list", {"room": room, "after": self._seen.get(room, 0), "limit": 200})
+            try:
+                page = await self._wire.ask(
+                    "message.list", {"room": room, "after": self._seen.get(room, 0), "limit": 200}
+                )
+            except Refused as error:
+                self._show(f"— what was missed cannot be read ({error.message}): open the room again")
+                return
             for message in page["messages"]:
                 await self._message(room, message, message["sender"])
             more = page["more"] and bool(page["messages"])
 
     async def _heard(self, event: Json) -> None:
         room, kind = event.get("room"), event["type"]
-        if room is None or kind in ("message_read", "typing"):
-            return
+        if room is None or "actor" not in event or kind in ("message_read", "typing"):
+            return  # news of the user's own: what they are about comes by itself as well
         if room != self.room:
             self._elsewhere(room, event)
         elif kind == "message_sent":
@@ -96,6 +102,8 @@ class Conversation:
 
     def _elsewhere(self, room: str, event: Json) -> None:
         if event["type"] != "message_sent" or event["actor"] == self._user or room not in self.rooms:
+            return
+        if event["seq"] <= self.rooms[room]["head"]["seq"]:  # its summary has counted it
             return
         self._unread[room] = self._unread.get(room, 0) + 1
         self._show(f"— {_title(self.rooms[room])}: {self._unread[room]} unread")
