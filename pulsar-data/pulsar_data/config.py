@@ -56,7 +56,7 @@ class Recovery(Model):
         " the log.",
     )  # fmt: skip
     recover_bytes: int = Field(
-        1_048_576, ge=65_536, le=4_194_304,
+        1_048_576, ge=65_536, le=2_097_152,
         description="Bytes: the most that a session opening recovers, and that a page of a room's history holds.",
     )  # fmt: skip
     log_days: int = Field(

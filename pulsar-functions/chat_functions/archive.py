@@ -95,9 +95,9 @@ class Archive:
         self._sessions = Sessions(redis, users, views, rooms, Recovery(events, live))
         self._history = History(rooms, StoredMessages(self._tables), events)
         self._room_history = RoomHistory(rooms, events, self._history, self._tables, live)
-        self._members = MemberLists(redis, self._tables, rooms)
+        self._members = MemberLists(redis, self._tables, rooms, events)
         self._people = People(self._tables)
-        self._search = Search(self._tables, rooms, self._history) if settings.search else None
+        self._search = Search(self._tables, rooms, self._history, events) if settings.search else None
         self._presence = Presence(redis, users, views, live)
         self._graves = DeadLetters(TopicProducer(client, dead_letters.topic("archive")), inbox)
         self._crash = CrashPoints(settings.crash_at)

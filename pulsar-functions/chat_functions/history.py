@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable, Sequence
 
@@ -12,7 +13,6 @@ from chat_functions.overlay import Messages
 from chat_functions.readings import Reading, Readings
 from chat_functions.room_log import RoomLog
 from chat_functions.stored_messages import StoredMessages
-from pulsar_data.errors import ChatError, ErrorCode
 from pulsar_data.queries import ListMessages
 from pulsar_data.results import MessagePage
 from pulsar_data.rooms import Message
@@ -39,20 +39,21 @@ class History:
         Of long messages there are fewer, with `more`: an answer is one Pulsar message.
         """
         reading = await self._readings.open(query.room, query.user, query.deadline)
-        if query.after is not None:
-            page, more = await self._up(reading, query.after + 1, query.limit)
-        elif query.around is not None:
-            page, more = await self._around(reading, query.around, query.limit)
-        else:
-            newest = reading.seq if query.before is None else min(query.before - 1, reading.seq)
-            page, more = await self._down(reading, newest, query.limit)
+        (page, more), _ = await asyncio.gather(self._page(query, reading), self._log.check(reading))
         return MessagePage(messages=tuple(page), head=reading.head, more=more)
+
+    async def _page(self, query: ListMessages, reading: Reading) -> _Page:
+        if query.after is not None:
+            return await self._up(reading, query.after + 1, query.limit)
+        if query.around is not None:
+            return await self._around(reading, query.around, query.limit)
+        newest = reading.seq if query.before is None else min(query.before - 1, reading.seq)
+        return await self._down(reading, newest, query.limit)
 
     async def _down(self, reading: Reading, newest: int, limit: int) -> _Page:
         stored = await self._stored.down(reading.room, reading.first, newest, limit + 1)
         there = _between(current(stored, reading), reading.first, newest)
         page = within_bytes(there[-limit:][::-1])[::-1]
-        await self._check_whole(reading, page[0].seq if page else newest, newest, page)
         return page, len(there) > len(page)
 
     async def _up(self, reading: Reading, oldest: int, limit: int) -> _Page:
@@ -60,7 +61,6 @@ class History:
         stored = await self._stored.up(reading.room, oldest, reading.seq, limit + 1)
         there = _between(current(stored, reading), oldest, reading.seq)
         page = within_bytes(there[:limit])
-        await self._check_whole(reading, oldest, page[-1].seq if page else reading.seq, page)
         return page, len(there) > len(page)
 
     async def _around(self, reading: Reading, seq: int, limit: int) -> _Page:
@@ -73,15 +73,10 @@ class History:
         return [*below, *above], more_below or more_above
 
     async def some(self, reading: Reading, seqs: Iterable[int]) -> Messages:
-        """Those of these messages that are there; a hundred or so, not more."""
+        """Those of these messages that are there; a hundred or so, not more. Whether the store lags is not asked."""
         wanted = set(seqs)
         messages = current(await self._stored.some(reading.room, wanted), reading)
         return {seq: message for seq, message in messages.items() if seq in wanted}
-
-    async def _check_whole(self, reading: Reading, first: int, last: int, page: list[Message]) -> None:
-        """Raises ChatError 100 if messages are missing because they are not stored yet, not because they expired."""
-        if len(page) <= last - first and await self._log.lags(reading):
-            raise ChatError(ErrorCode.INTERNAL, "message-store lags by more than Redis remembers")
 
 
 def current(messages: Messages, reading: Reading) -> Messages:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 import uuid
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
-from chat_functions import rulebook
+from chat_functions import logs, rulebook
 from chat_functions.batching import retrying
 from chat_functions.numbering import Numbers
 from chat_functions.rulebook import MessageChange
 from chat_functions.settings import Settings
-from chat_functions.tables import BUCKET, KEY_BUCKET, Statement, Tables, TablesUnavailable
-from chat_functions.work import Work
+from chat_functions.tables import BUCKET, KEY_BUCKET, Statement, Tables, TablesUnavailable, Unreadable
+from chat_functions.work import LATE, Work
 from pulsar_data import ids
 from pulsar_data.config import Live
 from pulsar_data.errors import ErrorCode
@@ -32,6 +32,10 @@ STATEMENTS = (READ_KEY, READ_USER, READ_ROOMS, READ_MESSAGE, READ_STORED)
 
 AT_ONCE = 128
 """Questions to Cassandra."""
+UNKNOWN = "?"
+"""Of a message that Cassandra does not give: whatever was to be done to it is refused for the moment (100)."""
+LONGEST = 1.0
+"""Seconds between two tries."""
 Rows = list[tuple[Any, ...]]
 
 
@@ -40,7 +44,10 @@ class NotStoredYet(Exception):
 
 
 class LookUps:
-    """Each waits for Cassandra as long as it takes."""
+    """Each waits for Cassandra for as long as somebody waits for the answer (LATE), and not for what it will not read.
+
+    What was not told then is refused with 100: a room must not stand still for one message, or one of its people.
+    """
 
     def __init__(self, tables: Tables, live: Live[Settings]) -> None:
         self._tables = tables
@@ -55,17 +62,20 @@ class LookUps:
         limit = self._live.now.room_limit
         users = await self._ask([(READ_USER, [uuid.UUID(user)]) for user in named])
         rooms = await self._ask([(READ_ROOMS, [uuid.UUID(user)]) for user in entering])
-        missing = {user for user, rows in zip(named, users, strict=True) if not rows or rows[0][0] != "active"}
-        full = {user for user, rows in zip(entering, rooms, strict=True) if rows[0][0] >= limit}
+        unknown = {user for user, rows in zip(named + entering, users + rooms, strict=True) if rows is None}
+        missing = {user for user, rows in zip(named, users, strict=True) if rows is not None and not _is_active(rows)}
+        full = {user for user, rows in zip(entering, rooms, strict=True) if rows and rows[0][0] >= limit}
         for work in works:
             work.asked_users = True
-            work.verdict = work.verdict or _verdict(work, missing, full)
+            work.verdict = work.verdict or _verdict(work, missing, full, unknown)
 
     async def keys(self, works: Sequence[Work]) -> None:
         """Sets `answered` and `conflict` of each work whose key is known."""
         keys = [(READ_KEY, _key(work)) for work in works]
         for work, rows in zip(works, await self._ask(keys), strict=True):
-            if rows:
+            if rows is None:
+                work.verdict = int(ErrorCode.INTERNAL)
+            elif rows:
                 seq, offset, time, digest = rows[0]
                 work.conflict = digest != work.digest
                 work.answered = Numbers(0, int(offset), int(seq), int(time), int(offset), True, True)
@@ -83,29 +93,42 @@ class LookUps:
         message, head = await self._ask(
             [(READ_MESSAGE, [room, command.seq // BUCKET, command.seq]), (READ_STORED, [room])]
         )
+        if message is None or head is None:
+            return UNKNOWN
         if message and message[0][0] is not None:
             return _found(*message[0])
         if not head or (head[0][0] or 0) < command.seq:
             raise NotStoredYet(command.room)
         return "-"
 
-    async def _ask(self, questions: Sequence[tuple[str, Sequence[object]]]) -> list[Rows]:
-        """Some at a time: a room with a thousand first members is two thousand, and what is late is repeated."""
-        answers: list[Rows] = []
-        for start in range(0, len(questions), AT_ONCE):
-            some = questions[start : start + AT_ONCE]
-            answers += await retrying(partial(self._ask_once, some), (TablesUnavailable,))
+    async def _ask(self, questions: Sequence[tuple[str, Sequence[object]]]) -> list[Rows | None]:
+        """The rows of each, None of those that were not told in time. Some at a time: a room with a thousand first
+        members is two thousand questions, and only what is late is repeated.
+        """
+        await self._tables.connected()
+        answers: list[Rows | None] = [None] * len(questions)
+        waiting, end, delay = list(range(len(questions))), time.monotonic() + LATE, 0.02
+        while waiting:
+            late = []
+            for start in range(0, len(waiting), AT_ONCE):
+                some = waiting[start : start + AT_ONCE]
+                for place, answer in zip(some, await self._ask_once([questions[one] for one in some]), strict=True):
+                    if isinstance(answer, Unreadable):
+                        logs.warning("rows_unreadable", question=questions[place][0])
+                    elif isinstance(answer, TablesUnavailable):
+                        late.append(place)
+                    else:
+                        answers[place] = answer
+            if not late or time.monotonic() > end:
+                return answers
+            logs.warning("waiting", seconds=delay, questions=len(late))
+            await asyncio.sleep(delay)
+            waiting, delay = late, min(2 * delay, LONGEST)
         return answers
 
-    async def _ask_once(self, questions: Sequence[tuple[str, Sequence[object]]]) -> list[Rows]:
-        await self._tables.connected()
+    async def _ask_once(self, questions: Sequence[tuple[str, Sequence[object]]]) -> list[Rows | TablesUnavailable]:
         bound: list[Statement] = [self._tables.bind(cql, values) for cql, values in questions]
-        rows = []
-        for answer in await self._tables.execute(bound):
-            if isinstance(answer, TablesUnavailable):
-                raise answer
-            rows.append(answer)
-        return rows
+        return await self._tables.execute(bound)
 
 
 def _key(work: Work) -> list[object]:
@@ -120,7 +143,13 @@ def _found(sender: uuid.UUID, deleted: bool | None, ttl: int | None) -> str:
     return json.dumps(known | expires)
 
 
-def _verdict(work: Work, missing: set[UserId], full: set[UserId]) -> int | None:
+def _is_active(rows: Rows) -> bool:
+    return bool(rows) and rows[0][0] == "active"
+
+
+def _verdict(work: Work, missing: set[UserId], full: set[UserId], unknown: set[UserId]) -> int | None:
+    if (rulebook.strangers(work.asked) | rulebook.newcomers(work.asked)) & unknown:
+        return int(ErrorCode.INTERNAL)
     if rulebook.strangers(work.asked) & missing:
         return int(ErrorCode.USER_NOT_FOUND)
     return int(ErrorCode.LIMIT_EXCEEDED) if rulebook.newcomers(work.asked) & full else None

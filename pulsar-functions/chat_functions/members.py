@@ -13,6 +13,7 @@ from typing import Any
 
 from chat_functions.readings import Readings
 from chat_functions.redis_link import RedisLink
+from chat_functions.room_log import RoomLog
 from chat_functions.tables import Tables
 from pulsar_data import redis_keys
 from pulsar_data.events import (
@@ -34,6 +35,8 @@ READ_FIRST = f"SELECT {_COLUMNS} FROM members_by_room WHERE room_id = ? LIMIT ?"
 READ_BEHIND = f"SELECT {_COLUMNS} FROM members_by_room WHERE room_id = ? AND user_id > ? LIMIT ?"
 STATEMENTS = (READ_FIRST, READ_BEHIND)
 
+AT_LEAST = 200
+"""Rows read at once: of a room that many are kept out of, few are members."""
 Members = dict[UserId, Member]
 
 
@@ -52,14 +55,16 @@ class _Stored:
 class MemberLists:
     """Raises RedisUnavailable, TablesUnavailable, ChatError."""
 
-    def __init__(self, redis: RedisLink, tables: Tables, readings: Readings) -> None:
+    def __init__(self, redis: RedisLink, tables: Tables, readings: Readings, room_log: RoomLog) -> None:
         self._redis = redis
         self._tables = tables
         self._readings = readings
+        self._log = room_log
 
     async def page(self, query: ListMembers) -> MemberPage:
         """The members behind `after`, at most `limit`."""
         reading = await self._readings.open(query.room, query.user, query.deadline)
+        await self._log.check(reading)
         named = {user: joined for user, joined in _named(reading.events).items() if _behind(user, query.after)}
         now = await self._now(query.room, list(named))
         after = query.after
@@ -76,9 +81,11 @@ class MemberLists:
         """Rows without a role are of users who are kept out."""
         behind: list[Any] = [] if after is None else [uuid.UUID(after)]
         cql = READ_FIRST if after is None else READ_BEHIND
-        rows = await self._tables.read(cql, [uuid.UUID(room), *behind, limit])
+        most = max(limit, AT_LEAST)
+        rows = await self._tables.read(cql, [uuid.UUID(room), *behind, most + 1])
+        more, rows = len(rows) > most, rows[:most]
         members = {UserId(str(row[0])): _stored_member(row) for row in rows if row[1] is not None}
-        return _Stored(members, UserId(str(rows[-1][0])) if len(rows) == limit else None)
+        return _Stored(members, UserId(str(rows[-1][0])) if more else None)
 
     async def _now(self, room: RoomId, users: Sequence[UserId]) -> dict[UserId, Membership]:
         """Those of these users who are members now."""

@@ -42,6 +42,8 @@ class Recovery:
         until = (time.time() + deadline / 1000) / 2
         for view in sorted(views, key=_newest, reverse=True):
             missed = await self._missed(view, positions, left, until)
+            if view.in_log and view.size <= left and missed is None:
+                left -= view.size  # it was read, and was too much after all
             if view.was_recovering:
                 metrics.RECOVERIES.labels(_outcome(view, missed)).inc()
             if missed is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,8 @@ from pulsar_data.queries import ReadHistory
 
 READ_JOINED = "SELECT joined_offset FROM members_by_room WHERE room_id = ? AND user_id = ?"
 STATEMENTS = (READ_JOINED,)
+CHUNK = 500
+"""Events read at once."""
 
 
 class RoomHistory:
@@ -43,34 +46,44 @@ class RoomHistory:
         _check_position(query, reading)
         events: tuple[RoomEvent, ...] = ()
         if query.limit:
-            found = await (self._back(query, reading) if query.reverse else self._on(query, reading))
-            lowest = await self._lowest(reading, query.user)
-            events = tuple(self._within_bytes(_visible(found, lowest, reading.first)))
+            lowest, _ = await asyncio.gather(self._lowest(reading, query.user), self._log.check(reading))
+            found = await (self._back(query, reading, lowest) if query.reverse else self._on(query, reading, lowest))
+            events = tuple(self._within_bytes(found))
         return HistoryRead(request=query.request, epoch=reading.epoch, offset=reading.offset, publications=events)
 
-    async def _on(self, query: ReadHistory, reading: Reading) -> list[RoomEvent]:
+    async def _on(self, query: ReadHistory, reading: Reading, lowest: int) -> list[RoomEvent]:
+        """As many as are asked for that may be seen, or all up to the head: an empty page is the end."""
         first = query.since.offset + 1 if query.since else 1
-        stored = await self._log.up(reading.room, first, reading.offset, query.limit)
-        events = [event for event in _merged(stored, reading) if event.offset >= first][: query.limit]
-        whole = [event for place, event in enumerate(events) if event.offset == first + place]
-        if len(whole) < min(query.limit, reading.offset - first + 1):
-            await self._check_stored(reading)
-            if query.since is not None:
-                raise ChatError(ErrorCode.UNRECOVERABLE_POSITION, "the log is not kept as far back")
-        return events
+        if query.since is not None and first <= reading.offset and not await self._reaches(first, reading):
+            raise ChatError(ErrorCode.UNRECOVERABLE_POSITION, "the log is not kept as far back")
+        first, seen = max(first, lowest), list[RoomEvent]()
+        while first <= reading.offset and len(seen) < query.limit:
+            _check_time(query)
+            stored = await self._log.up(reading.room, first, reading.offset, CHUNK)
+            events = [event for event in _merged(stored, reading) if event.offset >= first][:CHUNK]
+            seen += _visible(events, lowest, reading.first)
+            first = events[-1].offset + 1 if events else reading.offset + 1
+        return seen[: query.limit]
 
-    async def _back(self, query: ReadHistory, reading: Reading) -> list[RoomEvent]:
-        last = min(query.since.offset - 1, reading.offset) if query.since else reading.offset
-        stored = await self._log.down(reading.room, 1, last, query.limit)
-        events = [event for event in reversed(_merged(stored, reading)) if event.offset <= last][: query.limit]
-        whole = [event for place, event in enumerate(events) if event.offset == last - place]
-        if len(whole) < min(query.limit, last):
-            await self._check_stored(reading)
-        return whole
+    async def _back(self, query: ReadHistory, reading: Reading, lowest: int) -> list[RoomEvent]:
+        """The same downwards, to the oldest that is kept."""
+        last, seen = min(query.since.offset - 1, reading.offset) if query.since else reading.offset, list[RoomEvent]()
+        while last >= lowest and len(seen) < query.limit:
+            _check_time(query)
+            stored = await self._log.down(reading.room, lowest, last, CHUNK)
+            events = [event for event in reversed(_merged(stored, reading)) if event.offset <= last][:CHUNK]
+            seen += _visible(events, lowest, reading.first)
+            last = events[-1].offset - 1 if events else 0
+        return seen[: query.limit]
 
-    async def _check_stored(self, reading: Reading) -> None:
-        if await self._log.lags(reading):
-            raise ChatError(ErrorCode.INTERNAL, "message-store lags by more than Redis remembers")
+    async def _reaches(self, first: int, reading: Reading) -> bool:
+        """Whether the log still has what came behind a position, but for what has expired by itself.
+
+        It is forgotten from its beginning: what is kept of anything before proves that all behind it was.
+        """
+        if any(event.offset <= first for event in reading.events):
+            return True
+        return bool(await self._log.down(reading.room, 1, first, 1))
 
     async def _lowest(self, reading: Reading, user: UserId) -> int:
         """The lowest offset that the reader may see: that behind the last message before it joined, if that counts.
@@ -104,6 +117,11 @@ def _check_position(query: ReadHistory, reading: Reading) -> None:
     since = query.since
     if since is not None and (since.epoch != str(reading.epoch) or since.offset > reading.offset + query.reverse):
         raise ChatError(ErrorCode.UNRECOVERABLE_POSITION, "a position of another epoch")
+
+
+def _check_time(query: ReadHistory) -> None:
+    if time.time_ns() // 1_000_000 > query.deadline:
+        raise ChatError(ErrorCode.INTERNAL, "there is more to look through than there was time for")
 
 
 def _merged(stored: Stored, reading: Reading) -> list[RoomEvent]:

@@ -16,6 +16,7 @@ from chat_functions.readings import Reading
 from chat_functions.redis_link import RedisLink
 from chat_functions.tables import Statement, Tables, TablesUnavailable
 from pulsar_data import redis_keys
+from pulsar_data.errors import ChatError, ErrorCode
 from pulsar_data.events import ROOM_EVENT, RoomEvent
 from pulsar_data.model import RoomId
 
@@ -26,6 +27,8 @@ STATEMENTS = (READ_UP, READ_DOWN)
 
 LAG = 3_600_000
 """ms: how far message-store may fall behind before readers take what is not stored for expired."""
+EXPIRING = 60_000
+"""ms: what expires so soon may be gone from the log already."""
 CHUNK = 500
 """Events read at once."""
 
@@ -34,7 +37,7 @@ Stored = dict[int, str]
 
 
 class RoomLog:
-    """Reads ranges of offsets. Raises RedisUnavailable, TablesUnavailable."""
+    """Reads ranges of offsets. Raises RedisUnavailable, TablesUnavailable, ChatError."""
 
     def __init__(self, redis: RedisLink, tables: Tables) -> None:
         self._redis = redis
@@ -78,16 +81,21 @@ class RoomLog:
                 break
         return found
 
-    async def lags(self, reading: Reading) -> bool:
-        """Whether message-store has not even come to the oldest event that Redis keeps.
+    async def check(self, reading: Reading) -> None:
+        """ChatError 100 if message-store has not even come to the oldest event that Redis keeps.
 
-        Then what is missing before it is not stored yet. An event of long ago may have left the log: that is no lag.
+        Then what lies before it is not all stored yet: messages may be missing, or be stored as they were before they
+        were edited or deleted. An event of long ago may have left the log, and one that expires leaves it: no lag.
         """
         if not reading.events or reading.events[0].offset == 1:
-            return False
-        oldest = reading.events[0]
-        young = oldest.time > time.time_ns() // 1_000_000 - LAG
-        return young and not await self._read(reading.room, READ_UP, oldest.offset, oldest.offset, 1)
+            return
+        now = time.time_ns() // 1_000_000
+        kept = (event for event in reading.events if event.expires is None or event.expires > now + EXPIRING)
+        oldest = next(kept, None)
+        if oldest is None or oldest.time < now - LAG:
+            return
+        if not await self._read(reading.room, READ_UP, oldest.offset, oldest.offset, 1):
+            raise ChatError(ErrorCode.INTERNAL, "message-store lags by more than Redis remembers")
 
     async def _read(self, room: RoomId, cql: str, first: int, last: int, limit: int) -> Stored:
         await self._tables.connected()

@@ -53,7 +53,7 @@ class View:
     in_log: bool
     """Whether what it missed is too much to come with this, but may be read from the log."""
     size: int
-    """Bytes of what it missed, or about so many of those that Redis keeps."""
+    """Bytes of what it missed, or about so many, if all are like those that Redis keeps."""
     missed: tuple[RoomEvent, ...]
 
 

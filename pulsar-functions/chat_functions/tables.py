@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from cassandra import ConsistencyLevel, DriverException, OperationTimedOut
+from cassandra import ConsistencyLevel, DriverException, OperationTimedOut, ReadFailure
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, ResponseFuture, Session
 from cassandra.policies import (
@@ -37,6 +37,10 @@ KEY_BUCKET = 600_000
 
 class TablesUnavailable(Exception):
     """Cassandra did not answer in time, or not with enough replicas: wait and try again."""
+
+
+class Unreadable(TablesUnavailable):
+    """A node refused to go on reading these rows, for their tombstones above all: it will the next time, too."""
 
 
 _TRANSIENT = (DriverException, NoHostAvailable, OperationTimedOut)
@@ -179,6 +183,7 @@ def _watch(gathering: Gathering[Any], index: int, future: ResponseFuture) -> Non
             gathering.answer(index, rows)
 
     def failed(error: Exception) -> None:
-        gathering.answer(index, TablesUnavailable(f"{type(error).__name__}"))
+        kind = Unreadable if isinstance(error, ReadFailure) else TablesUnavailable
+        gathering.answer(index, kind(type(error).__name__))
 
     future.add_callbacks(page, failed)

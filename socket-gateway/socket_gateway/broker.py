@@ -76,6 +76,11 @@ class Broker:
         )
 
     @property
+    def hears(self) -> bool:
+        """Whether deliveries come just now."""
+        return self._links is not None and self._links.deliveries.is_connected()
+
+    @property
     def waiting(self) -> int:
         """Messages that have come and that nobody has looked at yet."""
         return 0 if self._links is None else sum(map(len, self._links.inboxes))

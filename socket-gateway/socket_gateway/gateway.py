@@ -7,7 +7,7 @@ import secrets
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from pydantic import ValidationError
@@ -60,6 +60,11 @@ def _traces(settings: Settings, gateway: str) -> Traces:
     return RecordedTraces(settings.traces, gateway)
 
 
+AWAY: Final = 300.0
+"""Seconds without deliveries after which who entered or left a room may never be told; see cli/chattifier/topics.py."""
+LOOK: Final = 1.0
+
+
 class Gateway:
     """One boot of a gateway. Created and used in one event loop."""
 
@@ -99,8 +104,22 @@ class Gateway:
         await self._config.start()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._registry.run())
+            tasks.create_task(self._listen())
             for issuer in self._issuers:
                 tasks.create_task(issuer.keys.run())
+
+    async def _listen(self) -> None:
+        """Notice if deliveries do not come for so long that some may have expired: they are kept for twice as long."""
+        away: float | None = None
+        while True:
+            await asyncio.sleep(LOOK)
+            if not self._broker.hears:
+                away = away or time.monotonic()
+            elif away is not None:
+                if time.monotonic() - away > AWAY:
+                    log.warning("deliveries_missed", seconds=round(time.monotonic() - away))
+                    self._come_again()
+                away = None
 
     def _limit(self) -> None:
         """The settings have changed. Runs in the thread that reads them."""
@@ -229,11 +248,12 @@ class Gateway:
             self.interest.want(item.room)
 
     def _rejoin(self) -> None:
-        """Redis has lost its data. Rooms go on, but that somebody entered one may have been lost with it.
-
-        So everybody here opens a session again, in no hurry: all at once would be a storm just when all is rebuilt.
-        """
+        """Redis has lost its data. Rooms go on, but that somebody entered one may have been lost with it."""
         self._redis_losses += 1
+        self._come_again()
+
+    def _come_again(self) -> None:
+        """Everybody here opens a session again, in no hurry: all at once would be a storm just when all recovers."""
         doomed = list(self._connections)
         pause = self.limits.rejoin / max(1, len(doomed))
         for count, connection in enumerate(doomed, start=1):

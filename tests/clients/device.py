@@ -56,6 +56,15 @@ class Device:
             data.setdefault("key", new_key(time.time_ns() // 1_000_000))
         return await patience.call(self._socket, method, data)
 
+    async def once(self, method: str, **data: Any) -> ErrorReply | None:
+        """The error that a call is answered with, however passing; it is not tried again. None: it succeeded."""
+        key = {} if method in KEYLESS else {"key": new_key(time.time_ns() // 1_000_000)}
+        try:
+            await self._socket.rpc(method, key | data)
+        except ErrorReply as error:
+            return error
+        return None
+
     async def refused(self, method: str, **data: Any) -> int:
         """The code with which it is refused."""
         with pytest.raises(ErrorReply) as caught:

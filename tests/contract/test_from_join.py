@@ -74,3 +74,20 @@ async def test_an_edit_of_an_older_message_is_not_in_the_log_of_who_came_later(h
     position = Position(epoch=head["epoch"], offset=head["offset"])
     answer = await house.ask(OpenRoom, person=1, room=room, token=1, position=position)
     assert not answer.room.recovered  # type: ignore[union-attr]
+
+
+async def test_a_page_of_history_is_empty_only_at_the_end(house: House) -> None:
+    """However much lies between that the reader may not see: there is nothing to go on from in an empty one."""
+    room = await house.room(grace=False, history="from_join")
+    await house.say(room, "secret")
+    await change(house, "member.add", room=room, user=house.users[1])
+    head = (await house.rpc("room.get", {"room": room}, person=1))["head"]
+    for number in range(30):
+        await change(house, "reaction.add", room=room, seq=1, emoji=str(number))
+    await house.say(room, "one", "two", "three")
+    position = Position(epoch=head["epoch"], offset=head["offset"])
+    for asked in ({"since": position}, {}, {"reverse": True}):
+        answer = await house.ask(ReadHistory, person=1, room=room, limit=2, **asked)
+        assert isinstance(answer, HistoryRead), answer
+        seqs = [event.seq for event in answer.publications if event.type == "message_sent"]
+        assert seqs == {"since": [2, 3], "reverse": [4, 3]}.get(next(iter(asked), ""), [2]), asked

@@ -215,3 +215,18 @@ async def test_a_read_mark_rises_on_every_device_and_survives(people: People) ->
     await until("the mark is back", as_before, 30)
     await ada.call("message.send", room=room, text="four")
     assert await marks() == (2, 2)
+
+
+async def test_a_full_last_page_of_members_is_the_last(people: People) -> None:
+    """Also where only people who are kept out come behind."""
+    ada, grace, lin = people.all
+    room = await group(ada, grace)
+    await ada.call("member.ban", room=room, user=lin.user)
+    seen: list[str] = []
+    while True:
+        page = await ada.call("member.list", room=room, limit=1, **({"after": seen[-1]} if seen else {}))
+        seen += [member["user"] for member in page["members"]]
+        if not page["more"]:
+            break
+        assert page["members"]
+    assert set(seen) == {ada.user, grace.user}

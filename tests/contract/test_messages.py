@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -19,6 +22,7 @@ from pulsar_data.model import RoomId
 from tests.clients.device import Device, Json, devices, group
 from tests.clients.people import sign_up
 from tests.clients.waiting import until
+from tests.faults.functions import Functions
 from tests.running_stack import Stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.anyio]
@@ -76,6 +80,17 @@ class Talk:
         await self.is_stored()
         async with redis.asyncio.Redis.from_url(self.stack.redis.url) as memory:
             await memory.ltrim(redis_keys.recent(RoomId(self.room)), 1, 0)
+
+    def bury_in_tombstones(self, seq: int, count: int = 101_000) -> None:
+        """So many reactions of a message are taken back, without having been there. Blocks."""
+        place = self.stack.cassandra
+        with session(CassandraAddress(((place.host, place.port),), place.keyspace)) as execute:
+            for start in range(0, count, 2000):
+                gone = ", ".join(f"('{number}', {self.ada.user})" for number in range(start, start + 2000))
+                execute(
+                    f"UPDATE {place.keyspace}.messages SET reactions = reactions - {{{gone}}}"
+                    f" WHERE room_id = {self.room} AND bucket = 0 AND seq = {seq}"
+                )
 
     def select(self, cql: str) -> list[Any]:
         """Rows of Cassandra. Blocks."""
@@ -220,3 +235,43 @@ async def test_the_list_of_rooms_shows_the_last_message_as_it_is_now(talk: Talk)
     for step in (asyncio.sleep(0), lose()):
         await step
         assert ((await shown())["text"], (await shown()).get("deleted")) == ("", True)
+
+
+async def test_a_message_that_cassandra_does_not_read_stops_nobody_in_its_room(talk: Talk) -> None:
+    """As one has become from which more was taken back than Cassandra looks through: refused for the moment."""
+    seq = await talk.say(talk.grace, "popular")
+    await talk.forget_recent()
+    await asyncio.to_thread(talk.bury_in_tombstones, seq)
+    refused = await talk.grace.once("message.edit", room=talk.room, seq=seq, text="x")
+    assert refused is not None
+    assert (refused.code, refused.temporary) == (ErrorCode.INTERNAL, True)
+    started = time.monotonic()
+    assert await talk.say(talk.ada) == seq + 1
+    assert time.monotonic() - started < 3
+
+
+async def test_what_was_deleted_is_not_shown_again_behind_a_store_that_lags(talk: Talk) -> None:
+    """More has happened since than Redis remembers: rather no page than one with what somebody took back."""
+    functions = Functions(talk.stack)
+    seq = await talk.say(talk.ada, "secret")
+    await talk.forget_recent()
+    stopped = list((await functions.processes("message-store")).values())
+    try:
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        await talk.ada.call("message.delete", room=talk.room, seq=seq)
+        async with redis.asyncio.Redis.from_url(talk.stack.redis.url) as memory:
+            for text in ("one", "two"):
+                await talk.say(talk.ada, text)
+            await memory.ltrim(redis_keys.recent(RoomId(talk.room)), -2, -1)
+        for method, data in (
+            ("message.list", {"before": seq + 1}), ("message.search", {"query": "secret"}), ("member.list", {})
+        ):  # fmt: skip
+            refused = await talk.lin.once(method, room=talk.room, **data)
+            assert refused is not None, method
+            assert refused.code == ErrorCode.INTERNAL, method
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+        await functions.close()
+    await talk.reads(seq, deleted=True, text="")

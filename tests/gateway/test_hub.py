@@ -344,6 +344,21 @@ def test_revocation_closes_the_session_meant_and_no_other() -> None:
     assert other.closed is None
 
 
+def test_who_is_put_out_of_a_room_hears_that_and_no_more() -> None:
+    """By the event itself, on all its connections, whether or not its gateway is told besides; once it may be back."""
+    _, interest = fresh()
+    user = UserId(str(uuid.uuid4()))
+    one, two, other = Client(interest, user), Client(interest, user), Client(interest)
+    for client in (one, two, other):
+        interest.hub.add(client)
+        assert client.join(1, 5)
+    interest.hub.publish(ROOM, Kept(1, 6, b"6", out=user))
+    interest.hub.publish(ROOM, publication(7))
+    assert one.join(1, 7)
+    interest.hub.publish(ROOM, publication(8))
+    assert (one.got, two.got, other.got) == ([6, 8], [6], [6, 7, 8])
+
+
 def test_a_room_that_stays_behind_its_head_is_sent_back() -> None:
     """It is so far behind that Redis does not have what it misses: two sweeps in a row say so."""
     _, interest = fresh()

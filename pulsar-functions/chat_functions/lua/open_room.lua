@@ -31,7 +31,7 @@ if ARGV[6] ~= '' then
     local kept, most = redis.call('LLEN', KEYS[3]), tonumber(ARGV[8])
     answer[16] = missed > kept and 2 or 1
     if missed > 0 and kept > 0 then -- of two hundred rooms, all that Redis keeps would be much more than can be sent
-      answer[17] = math.floor(tonumber(head[14] or 0) * math.min(missed, kept) / kept)
+      answer[17] = math.floor(tonumber(head[14] or 0) * missed / kept)
     end
     if answer[17] > most then answer[16] = 2 end
     if missed > 0 and answer[16] == 1 then

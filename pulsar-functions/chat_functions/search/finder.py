@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 from chat_functions.history import History, within_bytes
 from chat_functions.partitions import buckets, downwards
 from chat_functions.readings import Reading, Readings
+from chat_functions.room_log import RoomLog
 from chat_functions.search.words import Words, words_of
 from chat_functions.tables import Statement, Tables, TablesUnavailable
 from pulsar_data.errors import ChatError, ErrorCode
@@ -36,10 +37,11 @@ CHUNK = 100
 class Search:
     """Raises RedisUnavailable, TablesUnavailable, ChatError."""
 
-    def __init__(self, tables: Tables, readings: Readings, history: History) -> None:
+    def __init__(self, tables: Tables, readings: Readings, history: History, room_log: RoomLog) -> None:
         self._tables = tables
         self._readings = readings
         self._history = history
+        self._log = room_log
 
     async def find(self, query: SearchMessages) -> Found:
         """The newest hits below `before`, at most `limit`. ChatError 107 if the query holds no word."""
@@ -47,6 +49,7 @@ class Search:
         if not words.asked:
             raise ChatError(ErrorCode.BAD_REQUEST, "there is no word in the query")
         reading = await self._readings.open(query.room, query.user, query.deadline)
+        await self._log.check(reading)
         newest = reading.seq if query.before is None else min(query.before - 1, reading.seq)
         found: list[Message] = []
         async for seqs in self._proposed(reading, words, newest):

@@ -35,6 +35,7 @@ end
 if not target then
   if ARGV[12] == '' then return {'message'} end
   if ARGV[12] == '-' then return {'refused', 401} end
+  if ARGV[12] == '?' then return {'refused', 100} end
   target = cjson.decode(ARGV[12])
 end
 if target.deleted then return {'refused', operation == 'edit' and 408 or 401} end
