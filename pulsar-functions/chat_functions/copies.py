@@ -75,6 +75,11 @@ class Copies:
         account = await self._account(user)
         return account if account is not None and account.allows(session, version) else None
 
+    async def lives(self, user: UserId, session: str) -> bool:
+        """Whether the session goes on, though a token of it may not count any more: its password was changed."""
+        account = await self._account(user)
+        return account is not None and session in account.sessions
+
     async def external(self, user: UserId, vouched: ExternalUser, issued: int) -> Account | None:
         """The account of an external issuer's user, made if it is not there; None if it is erased, or was revoked.
 

@@ -42,8 +42,13 @@ class Sessions:
         self._recovery = recovery
 
     async def open(self, query: OpenSession) -> SessionOpened:
-        """The snapshot. ChatError 101 if the token's session was revoked or its version is old."""
-        account = await self.check(query)
+        """The snapshot. ChatError 101 if the token's session was revoked; 109 if only this token of it was."""
+        try:
+            account = await self.check(query)
+        except ChatError:
+            if query.external is None and await self._copies.lives(query.user, query.session):
+                raise ChatError(ErrorCode.TOKEN_EXPIRED, "the session has a newer token") from None
+            raise
         await self._redis.execute(lambda pipe, _: _raise_token(pipe, query))  # it is told of what becomes of the user
         if not query.rooms:
             return SessionOpened(request=query.request, user=account.profile)

@@ -119,8 +119,11 @@ class Opening:
             self._refuse(error or RpcError.of(ErrorCode.INTERNAL))
 
     def _refuse(self, error: RpcError) -> None:
-        # Whatever it is, it is our trouble, and an SDK gives up for good on an error that is not temporary.
-        self._connection.fail(self._number, error.model_copy(update={"temporary": True}))
+        # Whatever it is, it is our trouble, and an SDK gives up for good on an error that is not temporary; but for one
+        # that tells it to get another token.
+        if error.code != ErrorCode.TOKEN_EXPIRED:
+            error = error.model_copy(update={"temporary": True})
+        self._connection.fail(self._number, error)
         self.abandon()
 
     def _open(self, opened: SessionOpened) -> None:

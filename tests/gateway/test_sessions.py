@@ -6,10 +6,13 @@ import asyncio
 import uuid
 from typing import Any
 
+import httpx
 import pytest
 
+from tests.canary import fresh_password
+
 from .client import Wire, session
-from .people import Person, key, make_room, say
+from .people import Person, key, make_room, say, sign_in, sign_up
 
 pytestmark = [pytest.mark.stack, pytest.mark.anyio]
 People = tuple[Person, Person, Person]
@@ -199,3 +202,20 @@ async def test_two_sockets_share_nothing_but_the_room(stack: Any, people: People
         sent = await say(wire, room)
         await wire.until(lambda: wire.events(room))
         assert wire.offsets(room) == [sent["offset"]]
+
+
+async def test_after_a_new_password_a_token_of_before_is_exchanged_where_the_session_goes_on(stack: Any) -> None:
+    """109, upon which an SDK asks for another one; of a session that ended it is none any more."""
+    person = await asyncio.to_thread(sign_up, stack.auth)
+    with httpx.Client(base_url=stack.auth, timeout=30, trust_env=False) as http:
+        other = await asyncio.to_thread(sign_in, http, person.name, person.password)
+        changed = {"old": person.password, "new": fresh_password()}
+        bearer = {"Authorization": f"Bearer {person.token}"}
+        answer = await asyncio.to_thread(http.post, "/user/password", json=changed, headers=bearer)
+    async with Wire.open(stack.gateways[0]) as wire:
+        assert await wire.error(connect={"token": person.token}) == 109
+    async with Wire.open(stack.gateways[-1]) as wire:
+        await wire.send({"connect": {"token": other.token}})
+        assert await wire.closed() == 3500
+    async with session(stack.gateways[0], answer.raise_for_status().json()["access_token"]):
+        pass

@@ -14,7 +14,7 @@ from typing import Any
 
 from cassandra.query import BoundStatement
 
-from chat_functions.tables import BUCKET, Statement, Tables, TablesUnavailable, batch
+from chat_functions.tables import BUCKET, Statement, Tables, TablesUnavailable, Unreadable, batch
 from pulsar_data.model import RoomId
 
 _NOTE = (
@@ -31,6 +31,7 @@ AT_ONCE = 256
 """Requests under way."""
 ROWS = 100
 """Rows of one batch, all of one partition."""
+Rows = list[tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,8 @@ class Terms:
 
     async def replace(self, changes: Sequence[Change]) -> None:
         """Messages that had other terms before. One change a message at most."""
-        noted = await self._run(self._tables.bind(_READ_NOTED, change.place) for change in changes)
+        reads: list[Statement] = [self._tables.bind(_READ_NOTED, change.place) for change in changes]
+        noted = await self._run(reads, unreadable=[])
         had: list[frozenset[str]] = [frozenset(rows[0][0] or ()) if rows else frozenset() for rows in noted]
         gone = [(change, before - change.terms) for change, before in zip(changes, had, strict=True)]
         await self.add(changes)
@@ -96,14 +98,21 @@ class Terms:
                 room, bucket, seq = change.place
                 yield self._tables.bind(_DELETE, [change.offset, room, term, bucket, seq])
 
-    async def _run(self, statements: Iterable[Statement]) -> list[list[tuple[Any, ...]]]:
+    async def _run(self, statements: Iterable[Statement], unreadable: Rows | None = None) -> list[Rows]:
+        """`unreadable`: what stands for rows that Cassandra will not read, as of a message that was edited very often.
+
+        Then what it had said before stays in the index, which only proposes.
+        """
         waiting = list(statements)
-        answers: list[list[tuple[Any, ...]]] = []
+        answers: list[Rows] = []
         for start in range(0, len(waiting), AT_ONCE):
             for answer in await self._tables.execute(waiting[start : start + AT_ONCE]):
-                if isinstance(answer, TablesUnavailable):
+                if isinstance(answer, Unreadable) and unreadable is not None:
+                    answers.append(unreadable)
+                elif isinstance(answer, TablesUnavailable):
                     raise answer
-                answers.append(answer)
+                else:
+                    answers.append(answer)
         return answers
 
 
