@@ -12,8 +12,9 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import ssl
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -95,7 +96,7 @@ def ensure(namespace: Namespace) -> str:
     owner = _owner(namespace)
     found = {name: _secret(namespace, name, owner) for name in PUBLISHED}
     for name, pems in found.items():
-        _publish(namespace, name, pems, owner)
+        _publish(namespace, name, pems, owner, forgets=name == "signing-keys")
     return ", ".join(f"{name}: {' '.join(sorted(pems))}" for name, pems in found.items())
 
 
@@ -116,7 +117,6 @@ def rotate(namespace: Namespace, now: datetime) -> str:
     owner = _owner(namespace)
     _publish(namespace, "signing-keys", pems | kept, owner)
     namespace.replace("secrets", {**secret, "data": _encoded(kept)})
-    _publish(namespace, "signing-keys", kept, owner, gone=pems.keys() - kept.keys())
     return ensure(namespace)
 
 
@@ -138,14 +138,17 @@ def _secret(namespace: Namespace, name: str, owner: Json) -> dict[str, bytes]:
     return _pems(there)
 
 
-def _publish(
-    namespace: Namespace, name: str, pems: Mapping[str, bytes], owner: Json, gone: Collection[str] = ()
-) -> None:
-    """The public halves of a Secret's keys, beside whatever else is published; without those that are `gone`."""
+def _publish(namespace: Namespace, name: str, pems: Mapping[str, bytes], owner: Json, *, forgets: bool = False) -> None:
+    """The public halves of a Secret's keys, beside whatever else is published.
+
+    `forgets`: not beside keys of ours that are older than all of these: they were rotated out.
+    """
     there = namespace.get("configmaps", PUBLIC)
     data: Mapping[str, str] = (there or {}).get("data") or {}
     file = PUBLISHED[name]
     old = _by_kid(data.get(file, '{"keys": []}'))
+    oldest = min(pems, default="")
+    gone = {kid for kid in old if forgets and _of_ours(kid) and _of_ours(oldest) and kid < oldest}
     new = {kid: key for kid, key in (old | _by_kid(keys.jwks(pems))).items() if kid not in gone}
     if not new:  # nobody could sign in, nor be let in
         raise ClusterError(f"The Secret {name} has no key: its entries are named <kid>.pem.")
@@ -156,6 +159,11 @@ def _publish(
         namespace.create("configmaps", {"metadata": _metadata(PUBLIC, owner), "data": data})
     else:
         namespace.replace("configmaps", {**there, "data": data})
+
+
+def _of_ours(kid: str) -> bool:
+    """Whether it is named after the time at which it was made."""
+    return re.fullmatch(r"\d{8}T\d{6}Z", kid) is not None
 
 
 def _by_kid(jwks: str) -> dict[str, Json]:

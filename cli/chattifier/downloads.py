@@ -53,8 +53,10 @@ class Cache:
 
     def unpack_pulsar(self) -> Path:
         """Unpack the distribution, unless it is. Whole or not at all: it gets its name at the end."""
+        if self.pulsar.exists():
+            return self.pulsar
         (archive,) = pinned("pulsar")
-        with self._locked():
+        with self._locked():  # another command may be at it
             if self.pulsar.exists():
                 return self.pulsar
             unpacking = self.root / "unpacking"

@@ -56,8 +56,9 @@ class Recovery(Model):
         " the log.",
     )  # fmt: skip
     recover_bytes: int = Field(
-        1_048_576, ge=65_536, le=2_097_152,
-        description="Bytes: the most that a session opening recovers, and that a page of a room's history holds.",
+        1_048_576, ge=65_536, le=4_194_304,
+        description="Bytes: the most that a page of a room's history holds, and that a session opening recovers, which"
+        " is 2 MiB at most.",
     )  # fmt: skip
     log_days: int = Field(
         30, ge=1, le=3650,

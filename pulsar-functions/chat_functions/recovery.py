@@ -18,6 +18,8 @@ from pulsar_data.events import MessageEdited, MessageSent, RoomEvent
 from pulsar_data.model import RoomId
 from pulsar_data.queries import Position
 
+MOST = 2 * 1024 * 1024
+"""Bytes recovered, whatever the setting: with last messages and summaries they must fit into one Pulsar message."""
 Events = tuple[RoomEvent, ...]
 
 
@@ -38,12 +40,12 @@ class Recovery:
     ) -> tuple[OpenedRoom, ...]:
         """Each room as it opens, in order; `deadline` in ms since the epoch."""
         recovered: dict[RoomId, Events] = {}
-        left = self._live.now.recover_bytes
+        left = min(self._live.now.recover_bytes, MOST)
         until = (time.time() + deadline / 1000) / 2
         for view in sorted(views, key=_newest, reverse=True):
             missed = await self._missed(view, positions, left, until)
-            if view.in_log and view.size <= left and missed is None:
-                left -= view.size  # it was read, and was too much after all
+            if missed is None and self._is_read(view, positions, left):
+                left -= view.size  # and was too much after all
             if view.was_recovering:
                 metrics.RECOVERIES.labels(_outcome(view, missed)).inc()
             if missed is not None:
@@ -54,15 +56,20 @@ class Recovery:
     async def _missed(self, view: View, positions: Mapping[RoomId, Position], left: int, until: float) -> Events | None:
         """All that the client missed, in order, at most `left` bytes; None if that cannot be told, or may not be."""
         missed = view.missed if view.recovered else None
-        if view.in_log and view.size <= left:
+        if self._is_read(view, positions, left):
             missed = await self._from_log(view, positions[view.summary.room].offset + 1, left, until)
         if missed is None or _size(missed) > left or not _readable(view, missed):
             return None
         return missed
 
+    def _is_read(self, view: View, positions: Mapping[RoomId, Position], left: int) -> bool:
+        """Whether what was missed is looked for in the log: where it is neither too many events nor too many bytes."""
+        if not view.in_log or view.size > left:
+            return False
+        now = self._live.now
+        return view.offset - positions[view.summary.room].offset <= max(now.recover_events, now.recent_events)
+
     async def _from_log(self, view: View, first: int, left: int, until: float) -> Events | None:
-        if view.offset - first + 1 > self._live.now.recover_events:
-            return None
         try:
             async with asyncio.timeout(max(0.0, until - time.time())):
                 return await self._log.all(view.summary.room, first, view.offset, left)

@@ -22,7 +22,7 @@ from pulsar_data.queries import ReadHistory
 READ_JOINED = "SELECT joined_offset FROM members_by_room WHERE room_id = ? AND user_id = ?"
 STATEMENTS = (READ_JOINED,)
 CHUNK = 500
-"""Events read at once."""
+"""Events read at once, where those that were asked for may not all be seen."""
 
 
 class RoomHistory:
@@ -56,24 +56,25 @@ class RoomHistory:
         first = query.since.offset + 1 if query.since else 1
         if query.since is not None and first <= reading.offset and not await self._reaches(first, reading):
             raise ChatError(ErrorCode.UNRECOVERABLE_POSITION, "the log is not kept as far back")
-        first, seen = max(first, lowest), list[RoomEvent]()
+        first, seen, size = max(first, lowest), list[RoomEvent](), query.limit
         while first <= reading.offset and len(seen) < query.limit:
             _check_time(query)
-            stored = await self._log.up(reading.room, first, reading.offset, CHUNK)
-            events = [event for event in _merged(stored, reading) if event.offset >= first][:CHUNK]
+            stored = await self._log.up(reading.room, first, reading.offset, size)
+            events = [event for event in _merged(stored, reading) if event.offset >= first][:size]
             seen += _visible(events, lowest, reading.first)
-            first = events[-1].offset + 1 if events else reading.offset + 1
+            first, size = events[-1].offset + 1 if events else reading.offset + 1, CHUNK
         return seen[: query.limit]
 
     async def _back(self, query: ReadHistory, reading: Reading, lowest: int) -> list[RoomEvent]:
         """The same downwards, to the oldest that is kept."""
-        last, seen = min(query.since.offset - 1, reading.offset) if query.since else reading.offset, list[RoomEvent]()
+        last = min(query.since.offset - 1, reading.offset) if query.since else reading.offset
+        seen, size = list[RoomEvent](), query.limit
         while last >= lowest and len(seen) < query.limit:
             _check_time(query)
-            stored = await self._log.down(reading.room, lowest, last, CHUNK)
-            events = [event for event in reversed(_merged(stored, reading)) if event.offset <= last][:CHUNK]
+            stored = await self._log.down(reading.room, lowest, last, size)
+            events = [event for event in reversed(_merged(stored, reading)) if event.offset <= last][:size]
             seen += _visible(events, lowest, reading.first)
-            last = events[-1].offset - 1 if events else 0
+            last, size = events[-1].offset - 1 if events else 0, CHUNK
         return seen[: query.limit]
 
     async def _reaches(self, first: int, reading: Reading) -> bool:

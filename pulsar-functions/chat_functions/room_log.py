@@ -23,7 +23,8 @@ from pulsar_data.model import RoomId
 _SPAN = "SELECT offset, event FROM room_log WHERE room_id = ? AND bucket = ? AND offset >= ? AND offset <= ?"
 READ_UP = f"{_SPAN} ORDER BY offset ASC LIMIT ?"
 READ_DOWN = f"{_SPAN} ORDER BY offset DESC LIMIT ?"
-STATEMENTS = (READ_UP, READ_DOWN)
+READ_HEAD = "SELECT offset FROM room_heads WHERE room_id = ?"
+STATEMENTS = (READ_UP, READ_DOWN, READ_HEAD)
 
 LAG = 3_600_000
 """ms: how far message-store may fall behind before readers take what is not stored for expired."""
@@ -94,7 +95,11 @@ class RoomLog:
         oldest = next(kept, None)
         if oldest is None or oldest.time < now - LAG:
             return
-        if not await self._read(reading.room, READ_UP, oldest.offset, oldest.offset, 1):
+        if await self._read(reading.room, READ_UP, oldest.offset, oldest.offset, 1):
+            return
+        head = await self._tables.read(READ_HEAD, [uuid.UUID(reading.room)])
+        stored = head[0][0] or 0 if head else 0
+        if stored < oldest.offset - 1:  # else it is the first event after a rebuild, and only not stored itself
             raise ChatError(ErrorCode.INTERNAL, "message-store lags by more than Redis remembers")
 
     async def _read(self, room: RoomId, cql: str, first: int, last: int, limit: int) -> Stored:

@@ -257,7 +257,10 @@ class Connection:
 
     def enter(self, entered: RoomEntered) -> bool:
         """See hub.Member."""
-        if self.state is not State.OPEN or entered.room in self.rooms:
+        if self.state is not State.OPEN:
+            return False
+        if entered.room in self.rooms:  # out and in again, and it heard of neither: now the first is over
+            self.rooms[entered.room] = max(self.rooms[entered.room], entered.offset)
             return False
         self.push(pushes.entered(entered))
         if not self.follows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -79,6 +80,14 @@ async def test_who_may_not_send_gets_no_number(redis: RedisLink, membership: obj
         await room.add(user, membership)  # type: ignore[arg-type]
     assert await room.number(room.request(actor=user)) == [Refused(code)]
     assert (await room.send()).offset == 1
+
+
+async def test_where_a_key_could_not_be_looked_up_no_rule_is_asked(redis: RedisLink) -> None:
+    """Who has left may be repeating that: whether it happened is not known, so it is asked again, and not refused."""
+    room, user = Room(redis), new_user()
+    await room.seed(epoch=1)
+    request = replace(room.request(actor=user), verdict=int(ErrorCode.INTERNAL))
+    assert await room.number(request) == [Refused(ErrorCode.INTERNAL)]
 
 
 async def test_a_mute_ends_by_itself(redis: RedisLink) -> None:

@@ -106,6 +106,27 @@ def test_a_key_that_was_rotated_out_verifies_no_more(namespace: Any) -> None:
     assert namespace.published() == namespace.signing() == [keys.kid(LATER + timedelta(days=day)) for day in (2, 3)]
 
 
+def test_a_key_that_a_rotation_could_not_take_out_is_taken_out_by_the_next_repeat(namespace: Any) -> None:
+    """It was published once more beside the new one."""
+    ensure(namespace)
+    for day in range(3):
+        rotate(namespace, LATER + timedelta(days=day))
+    (oldest, *_) = namespace.signing()
+    calls = 0
+
+    def second(kind: str) -> bool:
+        nonlocal calls
+        calls += kind == "configmaps"
+        return calls == 2
+
+    namespace.fails = second
+    with pytest.raises(ClusterError, match="away"):
+        rotate(namespace, LATER + timedelta(days=3))
+    assert oldest in namespace.published()
+    ensure(namespace)
+    assert namespace.published() == namespace.signing()
+
+
 def test_what_others_have_published_stays(namespace: Any) -> None:
     """Keys that only verify, other files, and the very text, where nothing is missing."""
     ensure(namespace)

@@ -48,7 +48,8 @@ export class Account {
 
   /** Ends the session here and on the server; offline only here. */
   async signOut() {
-    const access = await this.token().catch(() => null); // one that has expired would end nothing
+    const soon = new Promise((done) => setTimeout(done, 3000, null));
+    const access = await Promise.race([this.token(), soon]).catch(() => null); // one that has expired would end nothing
     this.forget();
     if (access) await this._post("/user/logout", null, access).catch(() => {});
   }

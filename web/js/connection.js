@@ -4,6 +4,7 @@ import { Centrifuge, UnauthorizedError } from "../vendor/centrifuge.mjs";
 import { newKey } from "./ids.js";
 
 const OF_CHANNELS = ["subscribed", "unsubscribed", "publication", "join", "leave"];
+const FOLLOWED = 100; // rooms besides those of the session
 const ALREADY_SUBSCRIBED = 105; // by the server, as the room is among the first of the session now
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -51,8 +52,10 @@ export class Connection {
   /** Subscribe to a room beyond those that the server subscribes a session to by itself. */
   follow(room) {
     const channel = `room:${room}`;
-    if (this.client.getSubscription(channel)) return;
+    // All are asked for at once whenever the client comes back: many more would be taken for a flood.
+    if (this.client.getSubscription(channel) || Object.keys(this.client.subscriptions()).length >= FOLLOWED) return;
     const subscription = this.client.newSubscription(channel);
+    subscription.on("unsubscribed", () => this.client.removeSubscription(subscription));
     for (const [event, listener] of this._listeners) {
       if (!OF_CHANNELS.includes(event)) continue;
       subscription.on(event, (context) => { if (context.code !== ALREADY_SUBSCRIBED) listener(context); });

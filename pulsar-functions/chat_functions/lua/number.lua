@@ -5,7 +5,8 @@
 -- ARGV run_id, now ms, operation, actor, digest, origin, epoch in which Cassandra was asked for the key ('' not),
 --      key ttl ms, key is old (0|1), what the router found out about limits and named users (an error code, '' nothing)
 -- A known key gets its first numbers again, whatever the rules say now; only pending ones of this epoch or done ones
--- count as known. Returns {outcome, ...}; see numbering.py for the shapes.
+-- count as known. Whether it is known could not be told (100): then no rule is asked, which might find it done by itself.
+-- Returns {outcome, ...}; see numbering.py for the shapes.
 local head = redis.call('HMGET', KEYS[1], 'run', 'state', 'epoch', 'offset', 'seq', 'look_up_until', 'kind', 'voffset',
   'retention_days')
 if head[1] ~= ARGV[1] then return {'lost'} end
@@ -22,6 +23,7 @@ if known[1] and (known[6] == '1' or known[1] == head[3]) then
   return {outcome, known[1], known[2], known[3], known[4], head[8], known[7] == ARGV[6] and 0 or 1, known[8] or 0}
 end
 if ARGV[7] ~= head[3] and (ARGV[9] == '1' or tonumber(head[6] or '0') > now) then return {'look_up', head[3]} end
+if ARGV[10] == '100' then return {'refused', 100} end
 
 local RANK = {member = 1, moderator = 2, owner = 3, system = 4}
 local me
