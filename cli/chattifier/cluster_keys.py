@@ -96,7 +96,7 @@ def ensure(namespace: Namespace) -> str:
     owner = _owner(namespace)
     found = {name: _secret(namespace, name, owner) for name in PUBLISHED}
     for name, pems in found.items():
-        _publish(namespace, name, pems, owner, forgets=name == "signing-keys")
+        _publish(namespace, name, pems, owner)
     return ", ".join(f"{name}: {' '.join(sorted(pems))}" for name, pems in found.items())
 
 
@@ -115,7 +115,7 @@ def rotate(namespace: Namespace, now: datetime) -> str:
         raise ClusterError(f"The last key is of {max(pems)}: rotate at most once in {APART}.")
     kept = dict(sorted((pems | {keys.kid(now): keys.private_key()}).items())[-LIVE:])
     owner = _owner(namespace)
-    _publish(namespace, "signing-keys", pems | kept, owner)
+    _publish(namespace, "signing-keys", pems | kept, owner, forgets=False)
     namespace.replace("secrets", {**secret, "data": _encoded(kept)})
     return ensure(namespace)
 
@@ -138,17 +138,16 @@ def _secret(namespace: Namespace, name: str, owner: Json) -> dict[str, bytes]:
     return _pems(there)
 
 
-def _publish(namespace: Namespace, name: str, pems: Mapping[str, bytes], owner: Json, *, forgets: bool = False) -> None:
+def _publish(namespace: Namespace, name: str, pems: Mapping[str, bytes], owner: Json, *, forgets: bool = True) -> None:
     """The public halves of a Secret's keys, beside whatever else is published.
 
-    `forgets`: not beside keys of ours that are older than all of these: they were rotated out.
+    `forgets`: not beside keys that are named as ours are and are not of the Secret any more.
     """
     there = namespace.get("configmaps", PUBLIC)
     data: Mapping[str, str] = (there or {}).get("data") or {}
     file = PUBLISHED[name]
     old = _by_kid(data.get(file, '{"keys": []}'))
-    oldest = min(pems, default="")
-    gone = {kid for kid in old if forgets and _of_ours(kid) and _of_ours(oldest) and kid < oldest}
+    gone = {kid for kid in old if forgets and _of_ours(kid) and kid not in pems}
     new = {kid: key for kid, key in (old | _by_kid(keys.jwks(pems))).items() if kid not in gone}
     if not new:  # nobody could sign in, nor be let in
         raise ClusterError(f"The Secret {name} has no key: its entries are named <kid>.pem.")

@@ -127,6 +127,15 @@ def test_a_key_that_a_rotation_could_not_take_out_is_taken_out_by_the_next_repea
     assert namespace.published() == namespace.signing()
 
 
+def test_a_key_that_is_taken_out_of_the_secret_verifies_no_more(namespace: Any) -> None:
+    """As one that has leaked."""
+    ensure(namespace)
+    rotate(namespace, LATER)
+    del namespace.objects["secrets", "signing-keys"]["data"][f"{keys.kid(LATER)}.pem"]
+    ensure(namespace)
+    assert namespace.published() == namespace.signing()
+
+
 def test_what_others_have_published_stays(namespace: Any) -> None:
     """Keys that only verify, other files, and the very text, where nothing is missing."""
     ensure(namespace)
