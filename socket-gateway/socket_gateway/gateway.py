@@ -104,11 +104,11 @@ class Gateway:
         await self._config.start()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._registry.run())
-            tasks.create_task(self._listen())
+            tasks.create_task(self._watch_deliveries())
             for issuer in self._issuers:
                 tasks.create_task(issuer.keys.run())
 
-    async def _listen(self) -> None:
+    async def _watch_deliveries(self) -> None:
         """Notice if deliveries do not come for so long that some may have expired: they are kept for twice as long."""
         away: float | None = None
         while True:

@@ -229,7 +229,7 @@ class Hub:
     def _keep(self, room: RoomId, kept: Kept) -> None:
         self._backlog.keep(room, kept)
         if kept.out is not None:
-            self._backlog.keep_move(RoomLeft(user=kept.out, room=room, epoch=kept.epoch, offset=kept.offset))
+            self._backlog.keep_move(_left(room, kept.out, kept))
 
     def _pass(self, here: Room, kept: Kept) -> bool:
         """Push the next one, drop a repeat or what is void; False if something before it is missing."""
@@ -263,7 +263,7 @@ class Hub:
 
     def _put_out(self, here: Room, user: UserId, kept: Kept) -> None:
         """Who is no member hears no more, even if the `RoomLeft` that is on its way to its gateways gets lost."""
-        left = RoomLeft(user=user, room=here.id, epoch=kept.epoch, offset=kept.offset)
+        left = _left(here.id, user, kept)
         for member in [member for member in here.members if member.user == user]:
             member.leave(left)
 
@@ -325,6 +325,10 @@ class Hub:
         self.sent_back += bool(here.members)
         for member in list(here.members):
             member.close(Disconnect.INSUFFICIENT_STATE)
+
+
+def _left(room: RoomId, user: UserId, kept: Kept) -> RoomLeft:
+    return RoomLeft(user=user, room=room, epoch=kept.epoch, offset=kept.offset)
 
 
 def _revokes(revoked: SessionsRevoked, session: str) -> bool:
