@@ -18,22 +18,24 @@ from chattifier import package
 from chattifier.layout import Layout
 from chattifier.package import Sources
 from tests.faults import scenario
-from tests.faults.conftest import Record, on_demand
+from tests.faults.conftest import Record, on_demand, times
 from tests.faults.crowd import Crowd
 from tests.faults.functions import CARELESS, Functions
 from tests.faults.judge import Fault, Verdict
 from tests.faults.test_parts import reading
 from tests.running_stack import Stack
 
-pytestmark = [pytest.mark.stack, pytest.mark.anyio]
+pytestmark = [pytest.mark.stack, pytest.mark.anyio, pytest.mark.timeout(1200, func_only=True)]
 ROUTER = "chat-router"
 STORE = "message-store"
 ARCHIVE = "archive"
 DEATH = re.compile(r'"event": "dies_for_a_test", "point": "(\w+)"')
 TALK = 12.0
 """Seconds at least."""
-AT_MOST = 60.0
-"""It talks on for so many seconds until the function has died at each point: chance may be slow."""
+DEATHS = times(2)
+"""So many at least, of all points together."""
+AT_MOST = 30.0 * DEATHS
+"""It talks on for so many seconds until there are as many, and one at each point: chance may be slow."""
 OFTEN = 0.005
 """The part of all batches at which it dies: about one each four seconds an instance."""
 OFTEN_STORING = 0.02
@@ -82,7 +84,7 @@ async def _run(
 
 
 def _enough(deaths: Counter[str], points: Points) -> bool:
-    return deaths.total() > 1 and all(deaths[point] for point in points)
+    return deaths.total() >= DEATHS and all(deaths[point] for point in points)
 
 
 @_points("numbered", "published", "committed", "delivered")
