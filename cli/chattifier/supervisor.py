@@ -35,7 +35,7 @@ ASK_EVERY = 2.0
 """Seconds between two questions whether a part is broken."""
 BROKEN_TIMES = 3
 """It must say so that often in a row: what heals by itself is left alone."""
-HEALTHY_AFTER = 60.0
+HEALTHY_AFTER = 10.0
 """A part that was ready for so many seconds starts again at the first backoff."""
 
 Stage = Sequence[Part | Task]

@@ -14,7 +14,7 @@ from typing import Any
 
 from pulsar_data.ids import new_key
 from tests.clients.feed import Feed
-from tests.clients.journal import Acked, Attempted, Dropped, Journal, Refused
+from tests.clients.journal import Acked, Arrived, Attempted, Dropped, Journal, Refused
 from tests.clients.socket import ErrorReply, Gone, Socket
 
 Json = Mapping[str, Any]
@@ -81,6 +81,7 @@ class ChatClient:
         socket = await self._open(gateway)
         try:
             async with asyncio.TaskGroup() as tasks:
+                self.journal.note(Arrived(gateway, time.monotonic()))
                 self._restore(socket, tasks)
                 await self._wake(socket)
                 code = await self._listen(socket, tasks)

@@ -46,6 +46,14 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrived:
+    """A gateway has let the client in."""
+
+    gateway: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Joined:
     """The client is in a room for the first time; whatever has a higher seq must reach it."""
 
@@ -79,8 +87,8 @@ class Dropped:
     at: float
 
 
-Entry = Attempted | Acked | Refused | Joined | Received | Dropped
-E = TypeVar("E", Attempted, Acked, Refused, Joined, Received, Dropped)
+Entry = Attempted | Acked | Refused | Arrived | Joined | Received | Dropped
+E = TypeVar("E", Attempted, Acked, Refused, Arrived, Joined, Received, Dropped)
 
 
 @dataclass(slots=True)
@@ -98,3 +106,13 @@ class Journal:
     def of(self, kind: type[E]) -> Iterator[E]:
         """All entries of one kind, in order."""
         return (entry for entry in self.entries if isinstance(entry, kind))
+
+    def absences(self) -> Iterator[float]:
+        """Seconds from each end of a connection until the client was let in again."""
+        gone: float | None = None
+        for entry in self.entries:
+            if isinstance(entry, Dropped) and gone is None:
+                gone = entry.at
+            elif isinstance(entry, Arrived) and gone is not None:
+                yield entry.at - gone
+                gone = None

@@ -13,9 +13,9 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import httpx
-import pytest
 
 from tests.clients.waiting import until
+from tests.faults.conftest import unavailable
 from tests.faults.functions import Functions
 from tests.running_stack import Stack
 
@@ -26,7 +26,7 @@ READY_WITHIN = 60.0
 def _library(folder: Path) -> Path:
     """The library, compiled; skips the test where nothing compiles C."""
     if (compiler := shutil.which("cc")) is None:
-        pytest.skip("a wrong clock is a few lines of C, and there is no compiler here: scripts/install-compiler")
+        unavailable("a wrong clock is a few lines of C, and there is no compiler here: scripts/install-compiler")
     library, source = folder / "wrong_clock.so", Path(__file__).with_name("wrong_clock.c")
     subprocess.run([compiler, "-O2", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
     return library

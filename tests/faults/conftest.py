@@ -6,10 +6,11 @@ import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import pytest
 
+from tests.clients.chat_client import PATIENCE
 from tests.faults import network, scenario
 from tests.faults.crowd import Doors
 from tests.faults.figures import Run, page, table
@@ -26,14 +27,32 @@ class Trial(Protocol):
     """Strike while everybody talks: nothing may be lost, doubled, or late by more than `within` seconds."""
 
     def __call__(
-        self, name: str, faults: int, trouble: Trouble, within: float | None = None, *, doors: Doors | None = None
+        self, name: str, faults: int, trouble: Trouble, within: float = PATIENCE, *, doors: Doors | None = None
     ) -> Awaitable[None]:
-        """`name` and `faults` are for the table. `doors`: where people come in, if not at all gateways by turns."""
+        """`name` and `faults` are for the table. `doors`: where people come in, if not at all gateways by turns.
+
+        `within`: where nothing shorter is promised, as long as a client asks for its ack.
+        """
 
 
 def times(in_ci: int) -> int:
     """How often a fault strikes: as often as CHATTIFIER_FAULT_TIMES says, else as often as CI has time for."""
     return int(os.environ.get("CHATTIFIER_FAULT_TIMES") or in_ci)
+
+
+def between(deaths: int) -> tuple[float, float]:
+    """Seconds from one death of a part to the next, at least and at most.
+
+    Who dies again within ten seconds is started again ever later. Of a few deaths that is not felt.
+    """
+    return (2.0, 4.0) if deaths <= 3 else (10.0, 13.0)
+
+
+def unavailable(reason: str) -> NoReturn:
+    """This machine cannot do that: in CI that is a reason to skip; who asks for all faults shall know it."""
+    if "CHATTIFIER_FAULT_TIMES" in os.environ:
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 on_demand = pytest.mark.skipif(
@@ -91,14 +110,13 @@ def trial(stack: Stack, functions: Functions, chance: random.Random, record: Rec
     """One that is judged, and put into the table."""
 
     async def trial(
-        name: str, faults: int, trouble: Trouble, within: float | None = None, *, doors: Doors | None = None
+        name: str, faults: int, trouble: Trouble, within: float = PATIENCE, *, doors: Doors | None = None
     ) -> None:
         async def run() -> Verdict:
-            verdict = await scenario.run(stack, functions, chance, trouble, within=within, again=True, doors=doors)
-            record(name, faults, verdict)
-            return verdict
+            return await scenario.run(stack, functions, chance, trouble, within=within, again=True, doors=doors)
 
         verdict = await scenario.in_time(run)
+        record(name, faults, verdict)
         assert not verdict.findings, str(verdict)
 
     return trial
@@ -111,7 +129,7 @@ def broken(stack: Stack) -> Iterator[Network]:
         with network.network(stack) as ours:
             yield ours
     except Unavailable as reason:
-        pytest.skip(f"the network cannot be broken here: {reason}")
+        unavailable(f"the network cannot be broken here: {reason}")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

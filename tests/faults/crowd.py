@@ -72,6 +72,11 @@ class Crowd:
         """All rooms."""
         return list(dict.fromkeys(self.homes))
 
+    @property
+    def longest_absence(self) -> float:
+        """Seconds between the end of somebody's connection and their next, at most; 0 if nobody lost it."""
+        return max((seconds for journal in self.journals for seconds in journal.absences()), default=0.0)
+
     @asynccontextmanager
     async def talking(self, *, again: bool = True) -> AsyncIterator[None]:
         """RATE sends a second, from everybody in turn, at times fixed beforehand. Ends when all are answered.

@@ -27,7 +27,8 @@ class Run:
         lost = verdict.count(Fault.LOST) + verdict.count(Fault.MISSED) + verdict.count(Fault.VANISHED)
         doubled = verdict.count(Fault.DOUBLED) + verdict.count(Fault.REPEATED)
         delays = [f"{seconds * 1000:.0f}" for seconds in (verdict.percentile(0.5), verdict.percentile(0.99))]
-        numbers = (self.faults, verdict.attempted, verdict.acked, verdict.stored, lost, doubled)
+        other = len(verdict.findings) - lost - doubled
+        numbers = (self.faults, verdict.attempted, verdict.acked, verdict.stored, lost, doubled, other)
         day = f"{datetime.now(UTC):%Y-%m-%d}"
         return (self.name, *map(str, numbers), *delays, f"{verdict.worst:.3f}", day)
 
@@ -43,12 +44,14 @@ writes down what it attempted, what was acked, and what it received; a judge (`t
 then compares: acked is stored, stored was attempted, numbers are dense, every member got the rows of its room in their
 order, none twice.
 
-*lost*: acked and not stored, or stored and not received. *doubled*: stored or received twice. *worst*: from the moment
-a message was meant to be sent until the last member had it, the death included. *router acks too early* is the
-counter-check: a function that acks as Pulsar does by default must lose messages here, or the test sees nothing.
+*lost*: acked and not stored, or stored and not received, or sent and never heard of again. *doubled*: stored or
+received twice. *other*: in disorder, under another number, refused for good, later than promised, whatever else the
+judge finds. *worst*: from the moment a message was meant to be sent until the last member had it, the death included.
+*router acks too early* is the counter-check: a function that acks as Pulsar does by default must lose messages here, or
+the test sees nothing.
 
 All of it takes hours. A run of some (`scripts/faults -k freezes`) writes their rows anew and leaves the others."""
-HEAD = ("run", "faults", "sends", "acked", "stored", "lost", "doubled", "p50 ms", "p99 ms", "worst s", "day")
+HEAD = ("run", "faults", "sends", "acked", "stored", "lost", "doubled", "other", "p50 ms", "p99 ms", "worst s", "day")
 
 
 def table(found: Sequence[Row]) -> list[str]:

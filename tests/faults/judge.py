@@ -42,6 +42,8 @@ class Fault(StrEnum):
     """A member got something that is not stored like that."""
     VANISHED = auto()
     """Sent, and neither acked nor refused nor stored: gone without a word."""
+    REFUSED = auto()
+    """Refused for good, though nobody here sends what may be refused: a trouble of ours is temporary."""
     LATE = auto()
     """Delivered later than promised."""
 
@@ -97,6 +99,17 @@ class Verdict:
     deliveries: tuple[Delivery, ...]
     """By rising delay."""
 
+    @classmethod
+    def of_all(cls, verdicts: Sequence[Verdict]) -> Verdict:
+        """On several runs as on one."""
+        return cls(
+            findings=tuple(finding for one in verdicts for finding in one.findings),
+            attempted=sum(one.attempted for one in verdicts),
+            acked=sum(one.acked for one in verdicts),
+            stored=sum(one.stored for one in verdicts),
+            deliveries=tuple(sorted((two for one in verdicts for two in one.deliveries), key=lambda two: two.delay)),
+        )
+
     def count(self, fault: Fault) -> int:
         """How often a promise was broken in this way."""
         return sum(finding.fault == fault for finding in self.findings)
@@ -137,6 +150,7 @@ def judge(journals: Sequence[Journal], stored: Mapping[str, StoredRoom], *, with
     deliveries = sorted(_deliveries(journals, attempts), key=lambda delivery: delivery.delay)
     findings = [
         *_vanished(journals, stored),
+        *_refused(journals),
         *_unknown_rooms(journals, stored),
         *(finding for journal in journals for finding in _acks(journal, stored)),
         *(finding for room, of_room in stored.items() for finding in _rows(room, of_room, attempts)),
@@ -163,6 +177,12 @@ def _vanished(journals: Iterable[Journal], stored: Mapping[str, StoredRoom]) -> 
         for attempt in journal.of(Attempted):
             if attempt.key not in answered and attempt.key not in there:
                 yield Finding(Fault.VANISHED, attempt.room, f"{attempt.key} of {journal.client} is nowhere")
+
+
+def _refused(journals: Iterable[Journal]) -> Iterator[Finding]:
+    for journal in journals:
+        for entry in journal.of(Refused):
+            yield Finding(Fault.REFUSED, entry.room, f"{entry.key} of {journal.client} was refused with {entry.code}")
 
 
 def _unknown_rooms(journals: Iterable[Journal], stored: Mapping[str, StoredRoom]) -> Iterator[Finding]:

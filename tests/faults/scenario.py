@@ -14,7 +14,8 @@ from tests.faults.judge import Fault, Verdict, judge
 from tests.running_stack import Stack
 
 WARM = 30.0
-"""Seconds of talk before delays are judged: a Pulsar and a Cassandra that just started still compile themselves."""
+"""Seconds of talk before delays shorter than this are judged: a Pulsar and a Cassandra that just started still compile
+themselves."""
 _warm: set[Path] = set()
 
 Trouble = Callable[[Crowd], Awaitable[None]]
@@ -27,12 +28,12 @@ async def run(
     chance: random.Random,
     trouble: Trouble,
     *,
-    within: float | None,
+    within: float,
     again: bool,
     doors: Doors | None = None,
 ) -> Verdict:
     """The verdict on one run. `within` and `again`: see judge and Crowd.talking. `doors`, if not all of the stack's."""
-    if within is not None and stack.data not in _warm:
+    if within < WARM and stack.data not in _warm:
         _warm.add(stack.data)
         async with gathered(stack, chance) as crowd, crowd.talking(again=True):
             await asyncio.sleep(WARM)

@@ -6,10 +6,12 @@ Everybody sends each message once only: what the gateway has published must come
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import re
 from collections import Counter
-from contextlib import nullcontext
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,11 @@ import pytest
 from chattifier import package
 from chattifier.layout import Layout
 from chattifier.package import Sources
+from tests.clients.chat_client import PATIENCE
+from tests.clients.device import Device
+from tests.clients.people import sign_up
+from tests.clients.talkers import fresh_key
+from tests.clients.waiting import until
 from tests.faults import scenario
 from tests.faults.conftest import Record, on_demand, times
 from tests.faults.crowd import Crowd
@@ -43,6 +50,8 @@ OFTEN_STORING = 0.02
 OFTEN_READING = 0.005
 """The part of all queries at which archive dies."""
 READERS = 10
+LISTED_WITHIN = 30.0
+"""Seconds until somebody's list of rooms has what they were put into: whoever writes it dies now and then."""
 Points = tuple[str, ...]
 
 
@@ -72,15 +81,40 @@ async def _run(
     async def talk(crowd: Crowd) -> None:
         nonlocal deaths
         started = asyncio.get_running_loop().time()
-        async with reading(crowd, readers) if readers else nullcontext():
+        async with coming_and_going(stack, crowd), reading(crowd, readers) if readers else nullcontext():
             while not _enough(deaths, points) and asyncio.get_running_loop().time() < started + AT_MOST:
                 await asyncio.sleep(TALK)
                 deaths = await asyncio.to_thread(_deaths, stack, name) - before
 
-    verdict = await scenario.run(stack, functions, chance, talk, within=None, again=False)
+    verdict = await scenario.run(stack, functions, chance, talk, within=PATIENCE, again=False)
     missing = [point for point in points if not deaths[point]]
     assert not missing, f"{name} did not die when {', '.join(missing)}: nothing was tested there"
     return verdict, deaths.total()
+
+
+@asynccontextmanager
+async def coming_and_going(stack: Stack, crowd: Crowd) -> AsyncIterator[None]:
+    """Somebody is put into every room and out again, again and again; in the end in, and then in the list of rooms."""
+    (guest,) = await sign_up(stack.auth, 1)
+
+    async def to_and_fro() -> None:
+        for method in itertools.cycle(("member.add", "member.remove")):
+            for owner, room in zip(crowd.clients, crowd.rooms, strict=False):
+                await owner.rpc(method, {"room": room, "key": fresh_key(), "user": guest.user})
+                await asyncio.sleep(0.1)
+
+    async with asyncio.TaskGroup() as tasks:
+        moving = tasks.create_task(to_and_fro())
+        yield
+        moving.cancel()
+    for owner, room in zip(crowd.clients, crowd.rooms, strict=False):
+        await owner.rpc("member.add", {"room": room, "key": fresh_key(), "user": guest.user})
+    async with Device.connected(guest, stack.gateways[0]) as device:
+
+        async def in_all() -> bool:
+            return {room["room"] for room in (await device.call("room.list"))["rooms"]} == set(crowd.rooms)
+
+        await until("the guest is in all rooms", in_all, LISTED_WITHIN)
 
 
 def _enough(deaths: Counter[str], points: Points) -> bool:

@@ -19,7 +19,7 @@ import pytest
 from tests.clients import chat_client
 from tests.clients.journal import Acked
 from tests.clients.waiting import until
-from tests.faults.conftest import Trial, on_demand, times
+from tests.faults.conftest import Trial, on_demand, times, unavailable
 from tests.faults.crowd import Crowd
 from tests.faults.functions import INPUTS, Functions
 from tests.faults.test_parts import reading
@@ -62,7 +62,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield attached(running)
         return
     if os.geteuid() != 0:
-        pytest.skip("a small disk is mounted for this, which only root may do")
+        unavailable("a small disk is mounted for this, which only root may do")
     data = tmp_path_factory.mktemp("small-disks")
     with ExitStack() as mounts:
         for part, size in DISKS.items():
@@ -78,7 +78,7 @@ def _disk(folder: Path, size: str) -> Iterator[None]:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if mount.returncode != 0:
-        pytest.skip(f"no small disk can be mounted here: {mount.stderr.strip()}")
+        unavailable(f"no small disk can be mounted here: {mount.stderr.strip()}")
     try:
         yield
     finally:

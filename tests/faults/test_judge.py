@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from tests.clients.journal import Acked, Attempted, Entry, Joined, Journal, Received
+from tests.clients.journal import Acked, Attempted, Entry, Joined, Journal, Received, Refused
 from tests.faults.judge import Delivery, Fault, Finding, Row, StoredRoom, Verdict, judge
 from tests.faults.scenario import in_time
 
@@ -181,6 +181,13 @@ def test_a_send_that_is_neither_answered_nor_stored_has_vanished(run: Run) -> No
     """Not a broken promise to its sender, who may try again; but nothing may get lost inside either."""
     run.journals[0].note(Attempted(ROOM, "key-in-vain", "hello?", at=9.0))
     assert run.faults == {Fault.VANISHED}
+
+
+def test_a_send_that_is_refused_for_good_is_a_finding(run: Run) -> None:
+    """Its sender gives it up; what is wrong for a while must be told as that."""
+    run.journals[0].note(Attempted(ROOM, "key-of-a-good-one", "hello", at=9.0))
+    run.journals[0].note(Refused(ROOM, "key-of-a-good-one", 108, at=9.1))
+    assert run.faults == {Fault.REFUSED}
 
 
 def test_a_send_that_is_stored_though_its_ack_did_not_arrive_is_fine(run: Run) -> None:

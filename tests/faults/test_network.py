@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 import pytest
 
 from tests.faults import network
-from tests.faults.conftest import Trial, on_demand, times
+from tests.faults.conftest import Trial, on_demand, times, unavailable
 from tests.faults.crowd import Crowd, Doors, Entrance
 from tests.faults.functions import Functions
 from tests.faults.network import CLIENTS, Link, Network, Unavailable, Way
@@ -98,7 +98,7 @@ def longer(broken: Network) -> Break:
     try:
         network.check_queues()
     except Unavailable as reason:
-        pytest.skip(f"the network cannot be made longer here: {reason}")
+        unavailable(f"the network cannot be made longer here: {reason}")
     return lambda link: broken.long(link, DELAY)
 
 
