@@ -45,9 +45,10 @@ def test_sessions_that_have_ended_are_not_shown(client: httpx.Client) -> None:
     assert [one["session_id"] for one in listed(client, renewed)] == [this.claims["sid"]]
 
 
-def test_of_very_many_only_the_last_used_are_shown(client: httpx.Client, cassandra: Session) -> None:
+def test_of_very_many_only_the_last_used_are_shown_and_kept(client: httpx.Client, cassandra: Session) -> None:
     """Two hundred; and that there are more. The rows are written by the test: so many sign-ins would take a minute."""
-    tokens = sign_up(client).login()
+    person = sign_up(client)
+    tokens = person.login()
     insert = cassandra.prepare(
         "INSERT INTO sessions_by_user (user_id, session_id, token_version, device, refresh_hash, created_at, used_at,"
         " expires_at) VALUES (?, ?, ?, 'old', 0x00, 1000, ?, 2000)"
@@ -58,6 +59,9 @@ def test_of_very_many_only_the_last_used_are_shown(client: httpx.Client, cassand
     answer = client.get("/user/me/sessions", headers=tokens.headers).json()
     assert [one["used_at"] for one in answer["sessions"][1:]] == list(range(209, 10, -1))
     assert answer["sessions"][0]["current"] and answer["more"]
+    latest = listed(client, person.login())  # one more is one too many: those used the longest ago end
+    assert [one["used_at"] for one in latest[2:]] == list(range(209, 11, -1))
+    assert not client.get("/user/me/sessions", headers=tokens.headers).json()["more"]
 
 
 def test_only_the_owner_sees_them(client: httpx.Client) -> None:

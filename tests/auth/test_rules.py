@@ -173,8 +173,12 @@ def test_after_a_connection_failed_others_are_refused_at_once_and_later_ones_try
 def test_a_refresh_token_reads_back_and_shows_no_secret() -> None:
     token = RefreshToken.new(uuid4(), uuid4())
     assert RefreshToken.parse(str(token)) == token
-    assert token.is_latest(token.digest) and not token.is_latest(RefreshToken.new(token.user, token.session).digest)
-    assert token.secret not in repr(token)
+    assert token.is_latest(token.digest) and token.is_of_session(token.digest)
+    later = RefreshToken.new(token.user, token.session, token.family)
+    assert not token.is_latest(later.digest) and token.is_of_session(later.digest)
+    made_up = RefreshToken.new(token.user, token.session)
+    assert not made_up.is_latest(token.digest) and not made_up.is_of_session(token.digest)
+    assert str(token).rpartition(".")[2] not in repr(token)
 
 
 @pytest.mark.parametrize(

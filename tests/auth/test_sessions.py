@@ -54,6 +54,15 @@ def test_a_refresh_token_that_was_never_given_is_refused(client: httpx.Client, s
     assert code(refresh(client, text)) == (401, "invalid_refresh_token")
 
 
+def test_a_refresh_token_that_somebody_made_up_ends_no_session(client: httpx.Client) -> None:
+    """User and session are in every access token and in logs. To know them is not to have had a refresh token."""
+    tokens = sign_up(client).login()
+    owner, session, _ = tokens.refresh.split(".")
+    for number in range(21):  # nor does it use up what the session may ask for in a minute
+        assert code(refresh(client, f"{owner}.{session}.{number:043}")) == (401, "invalid_refresh_token")
+    assert refresh(client, tokens.refresh).status_code == 200
+
+
 def test_logout_ends_this_session_alone(client: httpx.Client, revocations: RevocationLog, redis: Redis) -> None:
     person = sign_up(client)
     here, there = person.login(), person.login()

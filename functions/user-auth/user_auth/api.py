@@ -68,7 +68,7 @@ class Api:
         """The next tokens."""
         text = request.parse(Refresh).refresh_token
         token = RefreshToken.parse(text)
-        session = {"refresh-session": str(token.session)} if token else {}
+        session = {"refresh-session": token.lineage} if token else {}
         self.limits.admit({"refresh-address": request.address, **session})
         return Answer.of(200, self.signins.refresh(text))
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
+from unicodedata import category
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from user_auth import passwords, usernames
+
+UNSEEN: Final = frozenset({"Cc", "Cf", "Zl", "Zp"})
+JOINERS: Final = "\u200c\u200d"
+"""Some scripts, and emoji of several, are not written without them."""
 
 
 def _username(typed: str) -> str:
@@ -22,6 +27,13 @@ def _password(typed: str) -> str:
     if fault := passwords.fault(password):
         raise PydanticCustomError(fault, "8 to 128 characters, and not one of the most used passwords")
     return password
+
+
+def _shown_as_typed(name: str) -> str:
+    """Without what is not seen, or turns what is around it: controls, line breaks, marks of direction."""
+    if any(category(one) in UNSEEN and one not in JOINERS for one in name):
+        raise PydanticCustomError("display_name_invalid", "no control characters, line breaks or marks of direction")
+    return name
 
 
 def _no_default(schema: dict[str, Any]) -> None:
@@ -54,7 +66,7 @@ NewPassword = Annotated[
     ),
 ]
 Secret = Annotated[str, Field(json_schema_extra={"format": "password"})]
-DisplayName = Annotated[str, Field(max_length=100)]
+DisplayName = Annotated[str, Field(max_length=100), AfterValidator(_shown_as_typed)]
 Bio = Annotated[str, Field(max_length=1000)]
 Device = Annotated[str, Field(max_length=100)]
 

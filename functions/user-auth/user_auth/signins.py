@@ -19,6 +19,9 @@ from user_auth.users import User, Users, next_version
 
 LISTED: Final = 200
 """Sessions that are shown."""
+MOST: Final = 200
+"""Live sessions of a user; one more, and the one last used the longest ago ends. All of them are copied into Redis and
+read whenever a token is judged."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,9 @@ class Signins:
     clock: Callable[[], int]
 
     def start(self, user: User, device: str) -> Tokens:
-        """A new session of a user who has proved who they are."""
+        """A new session of a user who has proved who they are. Of too many the one last used the longest ago ends."""
         now, session_id = self.clock(), uuid4()
+        self._make_room(user)
         session = Session(
             user_id=user.user_id, session_id=session_id, device=device, refresh_hash=b"", version=user.version,
             created_at=now, used_at=now, expires_at=now,
@@ -62,14 +66,14 @@ class Signins:
         """
         token, now = RefreshToken.parse(text), self.clock()
         session = self.sessions.find(token.user, token.session) if token else None
-        if token is None or session is None:
+        if token is None or session is None or not token.is_of_session(session.refresh_hash):
             raise Refused(Code.INVALID_REFRESH_TOKEN, "This refresh token is of no live session: sign in again.")
         if not token.is_latest(session.refresh_hash):
             self._stolen(session, now)
         user = self.users.find(session.user_id)
         if user is None or session.version < user.version:
             raise _ended()
-        return self._let_in(user, session, now)
+        return self._let_in(user, session, now, token.family)
 
     def caller(self, claims: AccessClaims) -> Caller:
         """The user and session of checked claims, if both are live in Cassandra. Raises Refused `session_ended`."""
@@ -119,15 +123,20 @@ class Signins:
         logs.info("sessions_ended", user=str(user_id))
         return self._let_in(caller.user, caller.session, now)
 
-    def _let_in(self, user: User, session: Session, now: int) -> Tokens:
+    def _let_in(self, user: User, session: Session, now: int, family: bytes = b"") -> Tokens:
         """Write the session's next life, then hand out its tokens: nobody holds a token of a session that is not."""
-        secret = RefreshToken.new(user.user_id, session.session_id)
+        secret = RefreshToken.new(user.user_id, session.session_id, family)
         access = self.tokens.issue(user.user_id, session.session_id, user.version, now)
         self.sessions.write(session.used(secret.digest, user.version, now, self.lifetime))
         self.revocations.noted(user.user_id)
         return Tokens(
             access_token=access, refresh_token=str(secret), expires_in=self.tokens.lifetime, user_id=str(user.user_id)
         )
+
+    def _make_room(self, user: User) -> None:
+        live = sorted(self.sessions.of(user.user_id, user.version), key=lambda session: session.used_at)
+        for session in live[: max(0, len(live) - MOST + 1)]:
+            self.end(user.user_id, session.session_id)
 
     def _stolen(self, session: Session, now: int) -> None:
         logs.warning("refresh_token_reused", user=str(session.user_id), session=str(session.session_id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import re
@@ -17,6 +18,8 @@ from user_auth.errors import Code, Refused
 from user_auth.keys import KeyFolder
 
 _REFRESH: Final = re.compile(r"([0-9a-f]{32})\.([0-9a-f]{32})\.([A-Za-z0-9_-]{43})")
+_HALF: Final = 16
+"""Bytes."""
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 
 
@@ -78,34 +81,56 @@ def invalid_token() -> Refused:
 
 @dataclass(frozen=True)
 class RefreshToken:
-    """`<user>.<session>.<secret>`: whose it is, and 256 random bits of which only the hash is kept."""
+    """`<user>.<session>.<secret>`: whose it is, and 256 random bits of which only hashes are kept.
+
+    Half of them are the same in all tokens of a session, its family: who has that has had one of them, and who only
+    knows user and session, which are no secrets, cannot pass for a thief and so end the session.
+    """
 
     user: UUID
     session: UUID
-    secret: str
+    family: bytes
+    own: bytes
 
     @classmethod
-    def new(cls, user: UUID, session: UUID) -> Self:
-        """A token that nobody has seen."""
-        return cls(user, session, secrets.token_urlsafe(32))
+    def new(cls, user: UUID, session: UUID, family: bytes = b"") -> Self:
+        """A token that nobody has seen, the first of its family or the next."""
+        return cls(user, session, family or secrets.token_bytes(_HALF), secrets.token_bytes(_HALF))
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
         """None for what was never a token of ours."""
         found = _REFRESH.fullmatch(text)
-        return cls(UUID(found[1]), UUID(found[2]), found[3]) if found else None
+        if found is None:
+            return None
+        secret = base64.urlsafe_b64decode(f"{found[3]}=")
+        return cls(UUID(found[1]), UUID(found[2]), secret[:_HALF], secret[_HALF:])
 
     def __str__(self) -> str:
-        return f"{self.user.hex}.{self.session.hex}.{self.secret}"
+        secret = base64.urlsafe_b64encode(self.family + self.own).decode().rstrip("=")
+        return f"{self.user.hex}.{self.session.hex}.{secret}"
 
     def __repr__(self) -> str:
         return f"RefreshToken({self.user}, {self.session})"
 
     @property
+    def lineage(self) -> str:
+        """The session, and its family without telling it."""
+        return f"{self.session} {_digest(self.family).hex()}"
+
+    @property
     def digest(self) -> bytes:
-        """What is kept. Plain SHA-256 is enough: there are 2**256 secrets to guess from."""
-        return hashlib.sha256(self.secret.encode()).digest()
+        """What is kept. Plain SHA-256 is enough: there are 2**128 secrets to guess from, and as many families."""
+        return _digest(self.family) + _digest(self.family + self.own)
+
+    def is_of_session(self, kept: bytes) -> bool:
+        """Whether this is, or was, a token of the session of which this digest is kept."""
+        return hmac.compare_digest(self.digest[:_HALF], kept[:_HALF])
 
     def is_latest(self, kept: bytes) -> bool:
         """Whether this is the token whose digest is kept."""
         return hmac.compare_digest(self.digest, kept)
+
+
+def _digest(secret: bytes) -> bytes:
+    return hashlib.sha256(secret).digest()[:_HALF]
