@@ -116,8 +116,12 @@ class Connection:
             self._end()
 
     async def _frame(self, frame: bytes) -> None:
-        # The first frame carries positions of hundreds of rooms; later commands are small.
-        limit = self.gateway.limits.frame if self.state is State.NEW else self.gateway.limits.text
+        limit = self.gateway.limits.text
+        if self.state is State.NEW:
+            limit = self.gateway.limits.first
+            if len(frame) > limit:
+                self.close(Disconnect.BAD_REQUEST)
+                return
         try:
             for line in protocol.lines(frame):
                 await self._handle(protocol.parse(line, limit), len(line))

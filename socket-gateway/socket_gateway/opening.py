@@ -23,6 +23,8 @@ from socket_gateway.tokens import Identity, TokenError, TokenExpiredError, Token
 if TYPE_CHECKING:
     from socket_gateway.connection import Connection
 
+DROPS = 8
+"""So many commands an opening counts for: archive reads all rooms for it. Fifty devices at once are a burst."""
 REFRESH_EARLY = 30
 """Seconds: SDKs refresh exactly when the reported `ttl` is over, which must be before the token is."""
 
@@ -80,6 +82,7 @@ class Opening:
             # Closed for it a moment ago: coming back at once is not to cost archive anything.
             self._connection.close(Disconnect.TOO_MANY_REQUESTS)
             return
+        pace.count(time.monotonic(), gateway.limits.commands, DROPS)
         self._connection.authenticated(identity, follows=self._request.server_subs)
         self._token = gateway.backlog.begin(self._overflow)
         self._asked = gateway.requests.number()

@@ -13,6 +13,7 @@ from typing import Final
 
 import redis.asyncio as redis
 import structlog
+from pydantic import ValidationError
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.exceptions import RedisError
 
@@ -190,4 +191,9 @@ def _cancelled() -> bool:
 
 def _head(room: RoomId, answer: Sequence[bytes]) -> RedisHead:
     epoch, offset, *events = answer
-    return RedisHead(room, int(epoch), int(offset), [kept(ROOM_EVENT.validate_json(event)) for event in events])
+    try:
+        missed = [kept(ROOM_EVENT.validate_json(event)) for event in events]
+    except ValidationError as error:  # of a later version than ours: as if Redis did not keep them
+        log.error("event_unreadable", room=room, errors=error.error_count())
+        missed = []
+    return RedisHead(room, int(epoch), int(offset), missed)

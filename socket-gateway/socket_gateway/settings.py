@@ -39,7 +39,9 @@ class Limits(GatewayLimits):
     command: float = 5.0
     """How long a client waits for a change. The change may still happen: it is repeated with the same key."""
     frame: int = MIB
-    """The first one may be filled with positions."""
+    """Bytes of what may come at once."""
+    first: int = 256 * 1024
+    """Bytes of the first command, which has positions, and is parsed before anybody knows whose it is."""
     kernel: int = 256 * 1024
     """Bytes the kernel may hold for a socket besides: left to itself it grows to megabytes for a reader that sleeps."""
     stall: float = 10.0
