@@ -26,6 +26,8 @@ from chattifier.topics import Admin
 from pulsar_data.topics import FUNCTIONS
 from pulsar_data.traces import exporter
 
+WRITER = "chat-router"
+"""It writes the events that the others read."""
 API = "/admin/v3/functions/chat/core"
 RUNS_WITHIN = 120.0
 RESTART_EVERY = 10.0
@@ -111,8 +113,13 @@ class Deployment:
         with tempfile.TemporaryDirectory() as folder:
             archive = package.build(self.sources, Path(folder), self.locked_dependencies)
             changed = {name: how for name in self.names if (how := self._how(name, archive)) is not None}
+            last = [name for name, how in changed.items() if name == WRITER and how == "update"]
+            first = [name for name in changed if name not in last]
             with ThreadPoolExecutor(len(self.names)) as threads:
-                list(threads.map(lambda name: self._deploy(changed[name], name, archive), changed))
+                list(threads.map(lambda name: self._deploy(changed[name], name, archive), first))
+            for name in last:  # its events may be of a new version: whoever reads them comes first
+                await_running(self.admin, first)
+                self._deploy(changed[name], name, archive)
         await_running(self.admin, self.names)
         return ", ".join(f"{how}d {name}" for name, how in changed.items()) or "unchanged"
 

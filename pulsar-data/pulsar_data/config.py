@@ -28,6 +28,15 @@ class Limits(Model):
         2000, ge=1, le=10_000,
         description="Rooms of a user. Two that it enters at the same moment may be one too many.",
     )  # fmt: skip
+    entries_a_day: int = Field(
+        5000, ge=1, le=9000,
+        description="How often a user may enter rooms, or be put into them. What is left stays in a user's list as a"
+        " mark for ten days, and Cassandra reads 100,000 of them at most.",
+    )  # fmt: skip
+    reactions_a_day: int = Field(
+        100, ge=1, le=9000,
+        description="How often a user may react to one message, or take a reaction back; for the same reason.",
+    )  # fmt: skip
     small_room: int = Field(
         50, ge=0, le=10_000,
         description="Up to so many members a room is told what each of them has read; else only the reader's own"

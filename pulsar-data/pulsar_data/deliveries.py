@@ -8,14 +8,14 @@ from pydantic import Field
 
 from pulsar_data.errors import RpcError
 from pulsar_data.events import MessageRead, RoomEvent
-from pulsar_data.model import Counter, Model, Room, User
+from pulsar_data.model import Counter, Evolving, Room, User
 from pulsar_data.news import News
 from pulsar_data.rooms import Profile, RoomSummary
 
 Events = Annotated[tuple[Annotated[RoomEvent, Field(discriminator="type")], ...], Field(strict=False)]
 
 
-class Publication(Model):
+class Publication(Evolving):
     """A committed room event for the room's members on this gateway. `client`: the connection that caused it."""
 
     type: Literal["publication"] = "publication"
@@ -23,7 +23,7 @@ class Publication(Model):
     client: str | None = None
 
 
-class Reply(Model):
+class Reply(Evolving):
     """The answer to a command or query of this gateway: either result or error."""
 
     type: Literal["reply"] = "reply"
@@ -32,7 +32,7 @@ class Reply(Model):
     error: RpcError | None = None
 
 
-class OpenedRoom(Model):
+class OpenedRoom(Evolving):
     """One room of an opened session: its position now, and what the client missed.
 
     `recovered` true: `publications` are all that lie between the client's offset and `offset`, in order.
@@ -47,7 +47,7 @@ class OpenedRoom(Model):
     publications: Events = ()
 
 
-class SessionOpened(Model):
+class SessionOpened(Evolving):
     """Answer to OpenSession: the snapshot. `more`: the user has more rooms than these (`room.list`)."""
 
     type: Literal["session_opened"] = "session_opened"
@@ -57,7 +57,7 @@ class SessionOpened(Model):
     more: bool = False
 
 
-class RoomOpened(Model):
+class RoomOpened(Evolving):
     """Answer to OpenRoom."""
 
     type: Literal["room_opened"] = "room_opened"
@@ -65,7 +65,7 @@ class RoomOpened(Model):
     room: OpenedRoom
 
 
-class RoomEntered(Model):
+class RoomEntered(Evolving):
     """A user of this gateway became a member of a room by the event numbered `offset`, which is not pushed again."""
 
     type: Literal["room_entered"] = "room_entered"
@@ -76,7 +76,7 @@ class RoomEntered(Model):
     summary: RoomSummary
 
 
-class RoomLeft(Model):
+class RoomLeft(Evolving):
     """A user of this gateway is no member any more, by the event numbered `offset`, which came before this."""
 
     type: Literal["room_left"] = "room_left"
@@ -86,7 +86,7 @@ class RoomLeft(Model):
     offset: Counter
 
 
-class RoomNotice(Model):
+class RoomNotice(Evolving):
     """For the members of a room on this gateway, without a number: pushed as it comes, never recovered."""
 
     type: Literal["room_notice"] = "room_notice"
@@ -94,7 +94,7 @@ class RoomNotice(Model):
     client: str | None = None
 
 
-class UserNews(Model):
+class UserNews(Evolving):
     """For all of a user's devices on this gateway. `client`: the connection that caused it."""
 
     type: Literal["user_news"] = "user_news"
@@ -103,7 +103,7 @@ class UserNews(Model):
     client: str | None = None
 
 
-class HistoryRead(Model):
+class HistoryRead(Evolving):
     """Answer to ReadHistory: the room's position, and the events that were asked for, in the order asked for."""
 
     type: Literal["history_read"] = "history_read"
@@ -116,7 +116,7 @@ class HistoryRead(Model):
 Item = Publication | Reply | SessionOpened | RoomOpened | HistoryRead | RoomEntered | RoomLeft | RoomNotice | UserNews
 
 
-class Delivery(Model):
+class Delivery(Evolving):
     """One Pulsar message on a gateway's topic. Items of one room are in the order of their offsets."""
 
     items: Annotated[tuple[Annotated[Item, Field(discriminator="type")], ...], Field(strict=False)]

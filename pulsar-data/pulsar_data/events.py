@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from pulsar_data.model import Counter, Milliseconds, Model, Room, User, Uuid
+from pulsar_data.model import Counter, Evolving, Milliseconds, Room, User, Uuid
 from pulsar_data.rooms import Days, Emoji, Kind, Meta, MuteEnd, Name, Reach, Role, Text, Topic, Users
 
 
-class _RoomEvent(Model):
+class _RoomEvent(Evolving):
     """`offset` is dense within the room over all epochs; an event of a lower epoch behind a RoomRebuild is void.
 
     `expires`: when the message it belongs to is forgotten, in a room that keeps messages for some days only.
@@ -133,7 +133,7 @@ class MemberBanned(_RoomEvent):
     banned: bool
 
 
-class MessageRead(Model):
+class MessageRead(Evolving):
     """`actor` has read up to `seq`. Without a number: marks only rise, so the highest counts, in whatever order.
 
     `head`: the room's visible offset at that moment.
@@ -148,7 +148,7 @@ class MessageRead(Model):
     seq: Counter
 
 
-class RoomRebuild(Model):
+class RoomRebuild(Evolving):
     """A marker without number: Redis lost this room. Later events of a lower epoch are void."""
 
     type: Literal["room_rebuild"] = "room_rebuild"

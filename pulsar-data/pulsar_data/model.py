@@ -38,3 +38,9 @@ class Model(BaseModel):
     def from_json(cls, data: bytes | str) -> Self:
         """Raises pydantic.ValidationError."""
         return cls.model_validate_json(data)
+
+
+class Evolving(Model):
+    """A message that parts of an older version must be able to read: fields that are new are left aside."""
+
+    model_config = ConfigDict(extra="ignore")

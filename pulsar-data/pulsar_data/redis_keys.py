@@ -6,6 +6,7 @@
 | `room:{R}:members` | hash | chat-router | user -> Membership as JSON |
 | `room:{R}:banned` | set | chat-router | users who are kept out |
 | `room:{R}:recent` | list | chat-router | the last committed events as JSON, oldest first |
+| `room:{R}:reactions` | hash | chat-router | `<seq>:<user>` -> reactions to it, given or taken back, in a day |
 | `room:{R}:key:<sender>:<key>` | hash | chat-router | numbers first given to an idempotency key, 24 h |
 | `room:{R}:gateways` | hash | archive, router, gateways | interest: gateway id -> token |
 | `user:<U>:rooms` | hash | archive, router, store | room id -> 1, plus the seeding lease |
@@ -42,6 +43,11 @@ def banned(room: RoomId) -> str:
 def recent(room: RoomId) -> str:
     """The last committed events of a room."""
     return f"room:{{{room}}}:recent"
+
+
+def reactions(room: RoomId) -> str:
+    """How often users have reacted."""
+    return f"room:{{{room}}}:reactions"
 
 
 def interest(room: RoomId) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, JsonValue, StringConstraints
 
-from pulsar_data.model import Counter, Milliseconds, Model, Room, User, Uuid
+from pulsar_data.model import Counter, Evolving, Milliseconds, Model, Room, User, Uuid
 
 Kind = Literal["group", "direct", "channel"]
 Role = Literal["owner", "moderator", "member"]
@@ -46,7 +46,7 @@ Reach = Literal["all", "from_join"]
 """Which messages a member may read: all of the room's, or only those since it joined."""
 
 
-class Head(Model):
+class Head(Evolving):
     """How far a room is. `epoch` is a string on the wire: Centrifuge clients compare it, they do not count with it."""
 
     seq: Counter
@@ -54,7 +54,7 @@ class Head(Model):
     epoch: str
 
 
-class Membership(Model):
+class Membership(Evolving):
     """One member of one room. `joined_seq`: the head then; `offset`, `time`: of the event that last changed this."""
 
     role: Role
@@ -65,7 +65,7 @@ class Membership(Model):
     muted_until: Milliseconds | None = None
 
 
-class Message(Model):
+class Message(Evolving):
     """A message as `message.list` gives it, edits and reactions applied.
 
     A deleted one is a tombstone: `deleted`, an empty text, no mentions, no reactions, no meta.
@@ -86,7 +86,7 @@ class Message(Model):
     meta: Meta | None = None
 
 
-class RoomSummary(Model):
+class RoomSummary(Evolving):
     """A room in one member's list. `unread` = head.seq - read_seq. `last_message` comes without its reactions.
 
     Without `role`: a channel that one has not joined, but may read.
@@ -109,7 +109,7 @@ class RoomSummary(Model):
     muted_until: Milliseconds | None = None
 
 
-class Member(Model):
+class Member(Evolving):
     """A member as `member.list` gives it."""
 
     user: User
@@ -119,7 +119,7 @@ class Member(Model):
     muted_until: Milliseconds | None = None
 
 
-class Profile(Model):
+class Profile(Evolving):
     """What a user sees of itself in the snapshot."""
 
     user_id: User

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from chat_functions import logs, rulebook
-from chat_functions.batching import retrying
 from chat_functions.numbering import Numbers
 from chat_functions.rulebook import MessageChange
 from chat_functions.settings import Settings
@@ -37,10 +36,6 @@ UNKNOWN = "?"
 LONGEST = 1.0
 """Seconds between two tries."""
 Rows = list[tuple[Any, ...]]
-
-
-class NotStoredYet(Exception):
-    """message-store has not come to that message."""
 
 
 class LookUps:
@@ -81,12 +76,22 @@ class LookUps:
                 work.answered = Numbers(0, int(offset), int(seq), int(time), int(offset), True, True)
 
     async def messages(self, works: Sequence[Work]) -> None:
-        """Sets `found` of each work."""
-        for work in works:
-            work.found = await retrying(lambda work=work: self._message(work), (NotStoredYet,))  # type: ignore[misc]
+        """Sets `found` of each work; UNKNOWN also where message-store has not come to the message in time."""
+        waiting, end, delay = list(works), time.monotonic() + LATE, 0.02
+        while waiting:
+            found = await asyncio.gather(*(self._message(work) for work in waiting))
+            for work, one in zip(waiting, found, strict=True):
+                work.found = one or UNKNOWN
+            waiting = [work for work, one in zip(waiting, found, strict=True) if one is None]
+            if time.monotonic() > end:
+                return
+            if waiting:
+                logs.warning("not_stored_yet", seconds=delay, messages=len(waiting))
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, LONGEST)
 
-    async def _message(self, work: Work) -> str:
-        """Raises NotStoredYet if the message is not there because message-store is behind."""
+    async def _message(self, work: Work) -> str | None:
+        """None if the message is not there because message-store is behind."""
         command = work.asked
         assert isinstance(command, MessageChange)
         room = uuid.UUID(command.room)
@@ -98,7 +103,7 @@ class LookUps:
         if message and message[0][0] is not None:
             return _found(*message[0])
         if not head or (head[0][0] or 0) < command.seq:
-            raise NotStoredYet(command.room)
+            return None
         return "-"
 
     async def _ask(self, questions: Sequence[tuple[str, Sequence[object]]]) -> list[Rows | None]:

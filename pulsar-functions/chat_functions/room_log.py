@@ -26,8 +26,6 @@ READ_DOWN = f"{_SPAN} ORDER BY offset DESC LIMIT ?"
 READ_HEAD = "SELECT offset FROM room_heads WHERE room_id = ?"
 STATEMENTS = (READ_UP, READ_DOWN, READ_HEAD)
 
-LAG = 3_600_000
-"""ms: how far message-store may fall behind before readers take what is not stored for expired."""
 EXPIRING = 60_000
 """ms: what expires so soon may be gone from the log already."""
 CHUNK = 500
@@ -93,13 +91,13 @@ class RoomLog:
         now = time.time_ns() // 1_000_000
         kept = (event for event in reading.events if event.expires is None or event.expires > now + EXPIRING)
         oldest = next(kept, None)
-        if oldest is None or oldest.time < now - LAG:
+        if oldest is None:
             return
         if await self._read(reading.room, READ_UP, oldest.offset, oldest.offset, 1):
             return
         head = await self._tables.read(READ_HEAD, [uuid.UUID(reading.room)])
         stored = head[0][0] or 0 if head else 0
-        if stored < oldest.offset - 1:  # else it is the first event after a rebuild, and only not stored itself
+        if stored < oldest.offset - 1:  # else it is the first event after a rebuild, or has left the log
             raise ChatError(ErrorCode.INTERNAL, "message-store lags by more than Redis remembers")
 
     async def _read(self, room: RoomId, cql: str, first: int, last: int, limit: int) -> Stored:

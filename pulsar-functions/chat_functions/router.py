@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import pulsar
 from redis.asyncio.client import Pipeline
 
-from chat_functions import dead_letters, entrance, logs, look_ups, metrics, rebuild, shared_clock
+from chat_functions import dead_letters, entrance, logs, look_ups, metrics, rebuild, rulebook, shared_clock
 from chat_functions import work as stages
 from chat_functions.batching import CrashPoints, Inbox, Incoming, Parking, fewer, retrying
 from chat_functions.courier import Courier, Visible
@@ -60,6 +60,8 @@ STUCK = 10.0
 _NUMBER, _PUBLISH, _COMMIT, _DELIVER = map(metrics.STAGE.labels, ("number", "publish", "commit", "deliver"))
 MINUTE = 60_000
 """ms in which so many unknown rooms may be asked for."""
+DAY = 86_400_000
+"""ms in which a user may enter so many rooms."""
 AGAIN = 0.2
 """Seconds before a room is tried again whose events the broker or whose commits Redis did not take."""
 
@@ -129,10 +131,9 @@ class ChatRouter:
     # Sort: parse, check what needs no state, and line up behind rooms that wait.
 
     async def _sort(self, batch: Sequence[Incoming]) -> dict[RoomId, list[Work]]:
+        parsed = [work for incoming in batch if (work := await self._parse(incoming)) is not None]
         by_room: dict[RoomId, list[Work]] = {}
-        works = self._parking.ready()
-        works += [work for incoming in batch if (work := await self._parse(incoming)) is not None]
-        for work in works:
+        for work in self._parking.ready() + parsed:  # nothing is awaited from here on: no room is unparked meanwhile
             if not self._parking.holds(work.room, work):
                 by_room.setdefault(work.room, []).append(work)
         return by_room
@@ -228,7 +229,9 @@ class ChatRouter:
     ) -> None:
         await self._look_ups.keys(unseen)
         await self._look_ups.messages(unfound)
-        await self._look_ups.users([work for work in behind if stages.must_ask(work)])
+        named = [work for work in behind if stages.must_ask(work)]
+        await self._look_ups.users(named)
+        await self._count_entries(named)
         if not early:
             return
         logs.warning("number_missing", room=room, waiting=len(early))  # until its command is redelivered
@@ -260,12 +263,18 @@ class ChatRouter:
     # Lost rooms
 
     async def _lost(self, room: RoomId, works: list[Work]) -> None:
-        """Redis does not have this room: wait for its rebuild. Asking for rooms that nobody knows is limited."""
+        """Redis does not have this room: wait for its rebuild. Asking for rooms that nobody knows is limited.
+
+        What has a number may be in the log already, and is not refused.
+        """
         stranger = stages.stranger(works)
         if stranger is not None and not await self._may_ask(stranger):
             for work in works:
-                await self._courier.refuse(work, ErrorCode.TOO_MANY_REQUESTS)
-            return
+                if work.numbers is None:
+                    await self._courier.refuse(work, ErrorCode.TOO_MANY_REQUESTS)
+            works, stranger = [work for work in works if work.numbers is not None], None
+            if not works:
+                return
         self._parking.park(room, works, self._bring_back(room, stranger))
 
     async def _bring_back(self, room: RoomId, stranger: UserId | None) -> None:
@@ -282,6 +291,23 @@ class ChatRouter:
             (RedisUnavailable,),
         )
         return bool(may)
+
+    async def _count_entries(self, works: Sequence[Work]) -> None:
+        """Sets `verdict` of each work that has none: 106 if it would have somebody enter rooms too often."""
+        entering = sorted({user for work in works if not work.verdict for user in rulebook.newcomers(work.asked)})
+        if not entering:
+            return
+        keys, limit = [redis_keys.limit("entries", user) for user in entering], self._live.now.entries_a_day
+
+        def count(pipe: Pipeline, _run_id: str) -> None:
+            for key in keys:
+                call(pipe, LET_PASS, [key], [limit, DAY])
+
+        passes = await retrying(lambda: self._redis.execute(count), (RedisUnavailable,))
+        weary = {user for user, may in zip(entering, passes, strict=True) if not may}
+        for work in works:
+            if not work.verdict and rulebook.newcomers(work.asked) & weary:
+                work.verdict = int(ErrorCode.LIMIT_EXCEEDED)
 
     # Publish
 

@@ -77,9 +77,9 @@ def asks(command: Change, found: str, settings: Settings) -> tuple[str | int, ..
         case SendMessage():
             return ("" if command.reply_to is None else command.reply_to,)
         case EditMessage() | DeleteMessage():
-            return (command.seq, found, "")
+            return (command.seq, found, "", "")
         case AddReaction() | RemoveReaction():
-            return (command.seq, found, command.emoji)
+            return (command.seq, found, command.emoji, settings.reactions_a_day)
         case CreateRoom() | UpdateRoom():
             return ()
         case JoinRoom() | LeaveRoom():

@@ -30,8 +30,8 @@ class Settings(Limits, Recovery, Storing):
     """Authorities (PEM) that vouch for Cassandra's nodes; with it TLS is spoken."""
     redis_url: str = Field(default="redis://127.0.0.1:6379/0", repr=False)
 
-    key_hours: int = 24
-    """How long Redis remembers an idempotency key; Cassandra remembers for ever."""
+    key_hours: int = Field(default=24, ge=24)
+    """How long Redis remembers an idempotency key; Cassandra remembers for ever, and is asked from 22 h on."""
     gateway_age: int = 10_000
     """A gateway without a heartbeat for so long gets nothing."""
     search: bool = True

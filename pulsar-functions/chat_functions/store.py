@@ -199,6 +199,7 @@ class MessageStore:
         room = uuid.UUID(marker.room)
         known = await self._tables.read(READ_EPOCH, [room])
         if known and known[0][0] is not None and known[0][0] >= marker.epoch:
+            self._epochs[marker.room] = (known[0][0], time.monotonic())
             return  # a repeat
         if known and known[0][1]:
             offset, seq = known[0][1], known[0][2]

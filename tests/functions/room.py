@@ -35,6 +35,8 @@ from pulsar_data.model import RoomId, UserId
 from pulsar_data.rooms import Membership
 
 DAY = 24 * 3600 * 1000
+REACTIONS = 200
+"""So many a user may react to one message in a day."""
 
 
 def now() -> int:
@@ -125,7 +127,7 @@ class Room:
 
     def of_message(self, operation: Operation, seq: int, found: str = "", emoji: str = "", **changes: Any) -> Request:
         """A request that is about a message."""
-        return self.request(operation=operation, asks=(seq, found, emoji), **changes)
+        return self.request(operation=operation, asks=(seq, found, emoji, REACTIONS), **changes)
 
     async def number(self, *requests: Request) -> list[Outcome]:
         """NUMBER for each, in one pipeline."""

@@ -117,6 +117,16 @@ async def test_anybody_joins_a_channel_and_nothing_else(redis: RedisLink) -> Non
     assert outcomes == [Unchanged(numbers.offset, numbers.time)]
 
 
+async def test_who_is_muted_cannot_leave_a_channel_to_come_back_heard(redis: RedisLink) -> None:
+    """405. Who leaves a group does not come back by themselves; and every mute ends."""
+    for kind, until, muted in (("channel", 60_000, True), ("channel", -60_000, False), ("group", 60_000, False)):
+        room, loud = Room(redis), new_user()
+        await room.seed(epoch=1, kind=kind)
+        await room.add(loud, member(muted_until=now() + until))
+        (outcome,) = await room.number(room.about("leave", loud, actor=loud))
+        assert (outcome == Refused(ErrorCode.MUTED)) == muted
+
+
 async def test_a_direct_room_has_no_changes_of_members(redis: RedisLink) -> None:
     """Not one."""
     room, (other,) = await room_with(redis, "owner", kind="direct")

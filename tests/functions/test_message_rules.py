@@ -13,7 +13,7 @@ from pulsar_data import ids, redis_keys
 from pulsar_data.errors import ErrorCode
 from pulsar_data.events import MessageDeleted, MessageSent, ReactionAdded
 from pulsar_data.model import UserId
-from tests.functions.room import Room, member, new_user, now
+from tests.functions.room import REACTIONS, Room, member, new_user, now
 
 pytestmark = pytest.mark.anyio
 CHANGES: tuple[Operation, ...] = ("edit", "delete", "react", "unreact")
@@ -124,6 +124,22 @@ async def test_a_reaction_that_is_there_is_not_added_again(redis: RedisLink) -> 
     outcomes = await room.number(again, again, other, foreign)
     assert outcomes[:2] == [Unchanged(added.offset, added.time)] * 2
     assert [type(outcome) for outcome in outcomes[2:]] == [Numbers, Numbers]
+
+
+async def test_who_reacts_too_often_to_one_message_is_refused(redis: RedisLink) -> None:
+    """106: what is taken back leaves a mark in Cassandra. To another message, and as another user, one may."""
+    room, author = await talk(redis)
+    await room.send(author)
+    many = [room.of_message("unreact", 1, emoji=str(number)) for number in range(REACTIONS)]
+    assert all(isinstance(outcome, Numbers) for outcome in await room.number(*many))
+    changes: tuple[Operation, ...] = ("react", "unreact")
+    outcomes = await room.number(
+        *(room.of_message(change, 1, emoji="🎉") for change in changes),
+        room.of_message("react", 2, emoji="🎉"),
+        room.of_message("react", 1, emoji="🎉", actor=author),
+    )
+    assert outcomes[:2] == [Refused(ErrorCode.LIMIT_EXCEEDED)] * 2
+    assert [type(outcome) for outcome in outcomes[2:]] == [Numbers] * 2
 
 
 async def test_who_is_muted_may_only_take_back(redis: RedisLink) -> None:

@@ -82,6 +82,32 @@ async def test_who_may_not_send_gets_no_number(redis: RedisLink, membership: obj
     assert (await room.send()).offset == 1
 
 
+async def test_a_command_that_was_refused_is_refused_when_it_comes_again(redis: RedisLink) -> None:
+    """Whatever has changed since: its sender was told no, and may have said it otherwise. A repeat of theirs is new."""
+    room, late = Room(redis), new_user()
+    await room.seed(epoch=1)
+    request = room.request(actor=late)
+    assert await room.number(request) == [Refused(ErrorCode.NOT_A_MEMBER)]
+    await room.add(late, member())
+    assert await room.number(request) == [Refused(ErrorCode.NOT_A_MEMBER)]
+    key = redis_keys.idempotency(room.id, late, request.key)
+    (repeat,) = await room.number(replace(request, origin="g/2"))
+    assert isinstance(repeat, Numbers)
+    assert await room.number(request) == [Refused(ErrorCode.NOT_A_MEMBER)]
+    ends = (await redis.execute(lambda pipe, _: pipe.pttl(key)))[0]
+    assert ends > 3_600_000, "its numbers are remembered for as long as those of others"
+
+
+async def test_what_failed_for_the_moment_is_tried_when_it_comes_again(redis: RedisLink) -> None:
+    """100 says nothing of the command."""
+    room = Room(redis)
+    await room.seed(epoch=1)
+    request = room.request()
+    assert await room.number(replace(request, verdict=100)) == [Refused(ErrorCode.INTERNAL)]
+    (again,) = await room.number(request)
+    assert isinstance(again, Numbers)
+
+
 async def test_where_a_key_could_not_be_looked_up_no_rule_is_asked(redis: RedisLink) -> None:
     """Who has left may be repeating that: whether it happened is not known, so it is asked again, and not refused."""
     room, user = Room(redis), new_user()

@@ -5,7 +5,8 @@
 -- ARGV run_id, now ms, operation, actor, digest, origin, epoch in which Cassandra was asked for the key ('' not),
 --      key ttl ms, key is old (0|1), what the router found out about limits and named users (an error code, '' nothing)
 -- A known key gets its first numbers again, whatever the rules say now; only pending ones of this epoch or done ones
--- count as known. Whether it is known could not be told (100): then no rule is asked, which might find it done by itself.
+-- count as known. A command that was refused is refused when it comes again (by its origin, for a minute), whatever has
+-- changed: its sender was told so. A client's repeat of it is another one. Whether it is known could not be told (100): then no rule is asked, which might find it done by itself.
 -- Returns {outcome, ...}; see numbering.py for the shapes.
 local head = redis.call('HMGET', KEYS[1], 'run', 'state', 'epoch', 'offset', 'seq', 'look_up_until', 'kind', 'voffset',
   'retention_days')
@@ -15,7 +16,15 @@ local absent = head[2] == 'absent'
 if absent and operation ~= 'create' then return {'no_room'} end
 
 local known = redis.call('HMGET', KEYS[3], 'epoch', 'offset', 'seq', 'time', 'digest', 'done', 'origin', 'expires',
-  'same')
+  'same', 'refused')
+if known[10] and string.sub(known[10], 5) == ARGV[6] then return {'refused', tonumber(string.sub(known[10], 1, 3))} end
+local function refused(code)
+  if code ~= 100 and not known[1] then
+    redis.call('HSET', KEYS[3], 'refused', code .. ' ' .. ARGV[6])
+    redis.call('PEXPIRE', KEYS[3], 60000)
+  end
+  return {'refused', code}
+end
 if known[1] and (known[6] == '1' or known[1] == head[3]) then
   if known[5] ~= ARGV[5] then return {'conflict'} end
   if known[9] then return {'same', known[2], known[4]} end
@@ -33,7 +42,7 @@ elseif operation ~= 'create' and (operation ~= 'join' or kind == 'direct') then
   local raw = redis.call('HGET', KEYS[2], actor)
   -- Its id can be worked out: that two people talk is nobody else's business, so for others their room is not there.
   if not raw and kind == 'direct' then return {'no_room'} end
-  if not raw then return {'refused', redis.call('SISMEMBER', KEYS[4], actor) == 1 and 406 or 403} end
+  if not raw then return refused(redis.call('SISMEMBER', KEYS[4], actor) == 1 and 406 or 403) end
   me = cjson.decode(raw)
 end
 local step, expires = 0, 0
@@ -44,8 +53,11 @@ local function same(event)
   redis.call('PEXPIRE', KEYS[3], ARGV[8])
   return {'same', event.offset, event.time}
 end
+local function judge()
 --@rules
-if ARGV[10] ~= '' then return {'refused', tonumber(ARGV[10])} end
+end
+local verdict = judge() or ARGV[10] ~= '' and {'refused', tonumber(ARGV[10])}
+if verdict then return verdict[1] == 'refused' and refused(verdict[2]) or verdict end
 
 local offset = redis.call('HINCRBY', KEYS[1], 'offset', 1)
 local seq = head[5]

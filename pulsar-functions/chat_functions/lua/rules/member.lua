@@ -17,6 +17,8 @@ if operation == 'join' or operation == 'add' then
   if redis.call('HLEN', KEYS[2]) >= tonumber(ARGV[13]) then return {'refused', 404} end
 elseif operation == 'leave' then
   if me.role == 'system' then return {'refused', 103} end
+  -- Whoever may come back as they like would be heard again.
+  if kind == 'channel' and me.muted_until and me.muted_until > now then return {'refused', 405} end
   local deserted = kind == 'channel' or redis.call('HLEN', KEYS[2]) > 1
   if me.role == 'owner' and deserted and last_owner() then return {'refused', 407} end
 elseif operation == 'role' and user == actor then

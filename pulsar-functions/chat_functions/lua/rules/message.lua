@@ -1,7 +1,8 @@
 -- edit, delete, react, unreact: of the message with a seq. What counts is the newest that the recent events tell of it,
 -- and for what they do not reach, Cassandra.
--- KEYS recent
--- ARGV seq, what Cassandra knows of it ('' not asked, '-' nothing, JSON {author, deleted, expires}), emoji ('' none)
+-- KEYS recent, reactions
+-- ARGV seq, what Cassandra knows of it ('' not asked, '-' nothing, JSON {author, deleted, expires}), emoji ('' none),
+--      how often a user may react in a day ('' none)
 local wanted = tonumber(ARGV[11])
 if wanted < 1 or wanted > tonumber(redis.call('HGET', KEYS[1], 'vseq')) then return {'refused', 401} end
 local target, reaction
@@ -46,6 +47,11 @@ else
   if operation ~= 'unreact' and me.muted_until and me.muted_until > now then return {'refused', 405} end
   if reaction and reaction.type == (operation == 'react' and 'reaction_added' or 'reaction_removed') then
     return same(reaction)
+  end
+  if operation ~= 'edit' and me.role ~= 'system' then
+    local often = redis.call('HINCRBY', KEYS[6], ARGV[11] .. ':' .. actor, 1)
+    if redis.call('PTTL', KEYS[6]) < 0 then redis.call('PEXPIRE', KEYS[6], 86400000) end
+    if often > tonumber(ARGV[14]) then return {'refused', 106} end
   end
 end
 expires = target.expires or 0
