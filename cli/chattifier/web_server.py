@@ -69,6 +69,7 @@ class _Guarded:
         self._headers: Final = {
             "X-Content-Type-Options": "nosniff",
             "Referrer-Policy": "no-referrer",
+            "Cross-Origin-Opener-Policy": "same-origin",  # a page that opened this one cannot lead it elsewhere
             "Cache-Control": "no-cache",  # an upgrade is seen at the next visit; unchanged files are answered with 304
         }
 

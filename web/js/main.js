@@ -4,7 +4,7 @@ import { Account } from "./account.js";
 import { Chat } from "./chat.js";
 import { Connection } from "./connection.js";
 import { h } from "./dom.js";
-import { failed, newRoom, roomDetails, searchRoom } from "./view/dialogs.js";
+import { confirmed, failed, newRoom, roomDetails, searchRoom } from "./view/dialogs.js";
 import { RoomView } from "./view/room.js";
 import { RoomList } from "./view/rooms.js";
 import { signIn } from "./view/signin.js";
@@ -89,11 +89,15 @@ class Page {
     this._view?.render();
   }
 
-  /** The address names another room: one's own, or a channel that one may join. */
+  /** The address names another room: one's own, or a channel that one may join; any page can lead here, so we ask. */
   _turned() {
     const id = location.hash.slice(1);
-    if (id && !this._chat.rooms.has(id) && this._chat.state === "connected") this._chat.joinChannel(id).catch(failed);
+    if (id && !this._chat.rooms.has(id) && this._chat.state === "connected") this._invited(id).catch(failed);
     this.render();
+  }
+
+  async _invited(id) {
+    if (await confirmed("Join this channel? Its members will see your name.", "Join")) await this._chat.joinChannel(id);
   }
 
   _key(event) {
