@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -24,8 +25,8 @@ from tests.gateway.client import Wire, session
 from tests.gateway.people import key, make_room, sign_up
 from tests.running_stack import Stack, attached
 
-SOCKETS: Final = 49
-"""One less than a user may have at a gateway."""
+SOCKETS: Final = 50
+"""As many as a user may have at a gateway."""
 PHASE: Final = 10.0
 """Seconds of one figure."""
 QUIET: Final = 3
@@ -92,8 +93,45 @@ async def phase(sender: Wire, listener: Wire, room: str) -> tuple[float, int]:
     return statistics.quantiles(taken, n=100)[98] if len(taken) > 1 else math.inf, failed
 
 
-async def compare(stack: Stack, tokens: list[str], phases_of_flood: int) -> str:
-    """The figures, for people."""
+Phases = list[tuple[float, int]]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Phases: p99 in ms, and how many were refused. `done`: what the flood did."""
+
+    before: Phases
+    flooded: Phases
+    behind: Phases
+    done: Mapping[str, int]
+
+    @property
+    def times(self) -> float:
+        """How much longer the p99 of others is with the flood than without: the median of the phases of each."""
+        return statistics.median(p99 for p99, _ in self.flooded) / self._without
+
+    @property
+    def _without(self) -> float:
+        return statistics.median(p99 for p99, _ in self.before + self.behind)
+
+    @property
+    def refused(self) -> int:
+        """How often others were refused for the moment, meanwhile."""
+        return sum(failed for _, failed in self.flooded)
+
+    def __str__(self) -> str:
+        names = (("before", self.before), ("with the flood", self.flooded), ("behind", self.behind))
+        lines = [
+            f"p99 {name}, ms, by {PHASE:.0f} s: {' '.join(f'{p99:.0f}' for p99, _ in all_)}" for name, all_ in names
+        ]
+        lines.append(f"the median without it: {self._without:.1f} ms; with it {100 * (self.times - 1):+.0f} %")
+        return "\n".join([*lines, f"the flood: {dict(self.done)}; refused to others meanwhile: {self.refused}"])
+
+
+async def compare(stack: Stack, kind: str, phases_of_flood: int = FLOOD) -> Figures:
+    """As the module says; `kind` is one or many."""
+    people = [await asyncio.to_thread(sign_up, stack.auth) for _ in range(1 if kind == "one" else SOCKETS)]
+    tokens = [people[number % len(people)].token for number in range(SOCKETS)]
     ada, grace = [await asyncio.to_thread(sign_up, stack.auth) for _ in range(2)]
     async with session(stack.gateways[0], tokens[0]) as (wire, _):
         target = await make_room(wire)
@@ -105,7 +143,7 @@ async def compare(stack: Stack, tokens: list[str], phases_of_flood: int) -> str:
         room = await make_room(sender, grace)
         await phase(sender, listener, room)  # warm
 
-        async def phases(count: int) -> list[tuple[float, int]]:
+        async def phases(count: int) -> Phases:
             return [await phase(sender, listener, room) for _ in range(count)]
 
         before = await phases(QUIET)
@@ -113,20 +151,12 @@ async def compare(stack: Stack, tokens: list[str], phases_of_flood: int) -> str:
         flooded = await phases(phases_of_flood)
         done = await flood.stop()
         behind = await phases(QUIET)
-    names = (("before", before), ("with the flood", flooded), ("behind", behind))
-    lines = [f"p99 {name}, ms, by {PHASE:.0f} s: {' '.join(f'{p99:.0f}' for p99, _ in all_)}" for name, all_ in names]
-    without = statistics.median(p99 for p99, _ in before + behind)
-    with_it = statistics.median(p99 for p99, _ in flooded)
-    lines.append(f"medians {without:.1f} and {with_it:.1f} ms: {100 * (with_it / without - 1):+.0f} %")
-    refused = sum(failed for _, failed in flooded)
-    return "\n".join([*lines, f"the flood: {dict(done)}; refused to others meanwhile: {refused}"])
+    return Figures(before, flooded, behind, done)
 
 
 async def main(data: str, kind: str, phases: str = str(FLOOD)) -> None:
     """See the module."""
-    stack = attached(Path(data))
-    people = [sign_up(stack.auth) for _ in range(1 if kind == "one" else SOCKETS)]
-    print(await compare(stack, [people[number % len(people)].token for number in range(SOCKETS)], int(phases)))
+    print(await compare(attached(Path(data)), kind, int(phases)))
 
 
 if __name__ == "__main__":

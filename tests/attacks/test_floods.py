@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ from tests.gateway.client import Wire, session
 from tests.gateway.people import sign_up
 from tests.running_stack import Stack
 
+from .comparison import SOCKETS, compare
 from .conftest import Noted
 
+ALLOWED = 1.15
 pytestmark = [pytest.mark.stack, pytest.mark.anyio]
 
 
@@ -31,6 +34,23 @@ async def test_a_thousand_commands_a_second_are_refused_and_then_closed(stack: S
     noted("the same person, back at once", 3013)
     async with session(stack.gateways[-1], person.token) as (wire, _):
         assert (await wire.ask(ping={}))["ping"] == {}
+
+
+@pytest.mark.quiet
+@pytest.mark.skipif("CHATTIFIER_FLOOD_PHASES" not in os.environ, reason="takes minutes: scripts/attacks runs it")
+@pytest.mark.timeout(1800, func_only=True)
+@pytest.mark.parametrize("kind", ["one", "many"])
+async def test_a_flood_from_fifty_sockets_is_not_felt_by_others(stack: Stack, noted: Noted, kind: str) -> None:
+    """Of one account, or one each: in most stretches of ten seconds the p99 of others is as it is without the flood.
+
+    Not in all: who was let in again asks for a moment before they are closed again.
+    """
+    figures = await compare(stack, kind, int(os.environ["CHATTIFIER_FLOOD_PHASES"]))
+    print(figures)
+    assert figures.done["closed for it"] > SOCKETS
+    assert figures.refused == 0
+    assert figures.times <= ALLOWED, str(figures)
+    noted(f"1,000 commands a second from each of fifty sockets, {kind}", f"others' p99 times {figures.times:.2f}")
 
 
 async def _flooded(wire: Wire) -> tuple[int, int]:

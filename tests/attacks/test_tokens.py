@@ -13,31 +13,31 @@ import json
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import httpx
 import jwt
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.x509.oid import NameOID
 from jwt.algorithms import OKPAlgorithm
 
 from tests.gateway.client import Wire
 from tests.gateway.people import Person, sign_up
 from tests.running_stack import Stack
 
-pytestmark = [pytest.mark.stack, pytest.mark.anyio]
+pytestmark = [pytest.mark.stack, pytest.mark.anyio, pytest.mark.usefixtures("unharmed", "unread")]
 Header = Mapping[str, Any]
 HEADER = 8190
 """Bytes of a header that user-auth reads; the edge reads 16 KiB."""
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    """Clients run on asyncio."""
-    return "asyncio"
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,65 @@ class Forge:
         return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in (*body, signature))
 
 
-def _forged(forge: Forge) -> Iterator[tuple[str, str]]:
-    other = Ed25519PrivateKey.generate()
+@dataclass(frozen=True)
+class Theirs:
+    """The key of somebody else, where a token can lead to it: a server, a file. What the server is asked is noted."""
+
+    key: Ed25519PrivateKey
+    jwk: Mapping[str, Any]
+    certificate: str
+    """DER, base64."""
+    file: Path
+    url: str
+    asked: list[str]
+
+    @classmethod
+    @contextmanager
+    def within_reach(cls, folder: Path) -> Iterator[Theirs]:
+        """For as long as the server runs."""
+        key, asked = Ed25519PrivateKey.generate(), list[str]()
+        jwk = json.loads(OKPAlgorithm.to_jwk(key.public_key())) | {"kid": "theirs", "alg": "EdDSA", "use": "sig"}
+        certificate, file = _certificate(key), folder / "theirs.pem"
+        file.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+        pages = {"/keys": json.dumps({"keys": [jwk]}).encode(), "/cert": certificate.public_bytes(Encoding.PEM)}
+
+        class Door(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                asked.append(self.path)
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(pages[self.path])
+
+        with ThreadingHTTPServer(("127.0.0.1", 0), Door) as server:
+            Thread(target=server.serve_forever, daemon=True).start()
+            der = base64.b64encode(certificate.public_bytes(Encoding.DER)).decode()
+            yield cls(key, jwk, der, file, f"http://127.0.0.1:{server.server_port}", asked)
+            server.shutdown()
+
+
+def _certificate(key: Ed25519PrivateKey) -> x509.Certificate:
+    name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "theirs")]), datetime.now(UTC)
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    made = made.serial_number(x509.random_serial_number())
+    made = made.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    return made.sign(key, None)
+
+
+@pytest.fixture(scope="module")
+def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theirs]:
+    """One for all doors."""
+    with Theirs.within_reach(tmp_path_factory.mktemp("theirs")) as theirs:
+        yield theirs
+
+
+@pytest.fixture
+def unread(theirs: Theirs) -> Iterator[None]:
+    """Nobody has gone where a token led."""
+    yield
+    assert not theirs.asked
+
+
+def _forged(forge: Forge, theirs: Theirs) -> Iterator[tuple[str, str]]:
     public = forge.key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     pem = forge.key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     good = forge.signed()
@@ -89,17 +146,21 @@ def _forged(forge: Forge) -> Iterator[tuple[str, str]]:
     ):
         yield f"kid {kid[:20]!r}", forge.signed({"kid": kid})
     yield "kid that is no string", forge.parts({"alg": "EdDSA", "kid": {"a": 1}}, _signature(good))
-    jwk = json.loads(OKPAlgorithm.to_jwk(other.public_key()))
-    for name, value in (
-        ("jwk", jwk),
-        ("jku", "http://127.0.0.1/keys"),
-        ("x5u", "http://127.0.0.1/cert"),
-        ("x5c", ["MA=="]),
+    for kid in (
+        str(theirs.file),
+        f"../../../../../../../..{theirs.file}",
+        f"file://{theirs.file}",
+        f"{theirs.url}/keys",
     ):
-        headers = {"kid": "theirs", name: value}
-        yield f"{name} of their own", jwt.encode(forge.person.claims, other, algorithm="EdDSA", headers=headers)
-        headers = {"kid": forge.kid, name: value}
-        yield f"{name} beside our kid", jwt.encode(forge.person.claims, other, algorithm="EdDSA", headers=headers)
+        yield f"kid that leads to their key: {kid[:20]}", _signed_by(theirs, forge, {"kid": kid})
+    for name, value in (
+        ("jwk", theirs.jwk),
+        ("jku", f"{theirs.url}/keys"),
+        ("x5u", f"{theirs.url}/cert"),
+        ("x5c", [theirs.certificate]),
+    ):
+        yield f"{name} of their own", _signed_by(theirs, forge, {"kid": "theirs", name: value})
+        yield f"{name} beside our kid", _signed_by(theirs, forge, {"kid": forge.kid, name: value})
     yield "crit that nobody knows", forge.signed({"crit": ["exp2"], "exp2": 1})
     yield "two parts", f"{head}.{claims}"
     yield "four parts", f"{good}.{signature}"
@@ -119,6 +180,10 @@ def _forged(forge: Forge) -> Iterator[tuple[str, str]]:
     yield "the product's own user", forge.signed(sub="00000000-0000-0000-0000-000000000000")
     yield "no session", forge.signed(sid=None)
     yield "no version", forge.signed(ver=None)
+
+
+def _signed_by(theirs: Theirs, forge: Forge, headers: Header) -> str:
+    return jwt.encode(forge.person.claims, theirs.key, algorithm="EdDSA", headers=dict(headers))
 
 
 def _signature(token: str) -> bytes:
@@ -157,20 +222,20 @@ async def door(request: pytest.FixtureRequest, stack: Stack) -> AsyncIterator[ht
         yield client
 
 
-async def test_no_forged_token_opens_a_socket(stack: Stack, forge: Forge) -> None:
+async def test_no_forged_token_opens_a_socket(stack: Stack, forge: Forge, theirs: Theirs) -> None:
     """Closed with 3500, which no SDK tries again; nothing is pushed before that."""
-    for what, token in _forged(forge):
+    for what, token in _forged(forge, theirs):
         async with Wire.open(stack.gateways[0]) as wire:
             await wire.send({"connect": {"token": token}})
             assert await wire.closed() == 3500, what
             assert wire.pushes == [], what
 
 
-async def test_no_forged_token_is_taken_over_http(forge: Forge, door: httpx.AsyncClient) -> None:
+async def test_no_forged_token_is_taken_over_http(forge: Forge, theirs: Theirs, door: httpx.AsyncClient) -> None:
     """401, a problem that says invalid_token, or session_ended where only the session is not there; 431 for a header
     that is too large to be looked at.
     """
-    for what, token in _forged(forge):
+    for what, token in _forged(forge, theirs):
         answer = await door.get("/user/me", headers=_bearer(token))
         if len(token) > HEADER and answer.status_code == 431:
             continue
