@@ -10,11 +10,15 @@ import itertools
 import random
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
+
+import httpx
 
 from pulsar_data.ids import new_key
 from tests.clients.feed import Feed
 from tests.clients.journal import Acked, Arrived, Attempted, Dropped, Journal, Refused
+from tests.clients.people import Person
 from tests.clients.socket import ErrorReply, Gone, Socket
 
 Json = Mapping[str, Any]
@@ -23,6 +27,7 @@ FIRST, LONGEST = 0.05, 3.0
 PATIENCE = 60.0
 """Seconds for one message to be acked."""
 _FOR_GOOD = range(3500, 4000)
+_EXPIRED = 109
 
 
 class ClosedForGood(Exception):
@@ -45,13 +50,14 @@ class Backoff:
 class ChatClient:
     """One device of one user. `run` in a task of its own; all else works while it runs."""
 
-    def __init__(self, gateways: Sequence[str], token: str, journal: Journal, chance: random.Random) -> None:
+    def __init__(self, gateways: Sequence[str], person: Person, journal: Journal, chance: random.Random) -> None:
         self.journal = journal
         self.feeds: dict[str, Feed] = {}
         self.arrivals = 0
         """How often it was let in."""
         self._gateways = itertools.cycle(gateways)
-        self._token = token
+        self._token = person.token
+        self._session = person.session
         self._chance = chance
         self._socket: Socket | None = None
         self._changed = asyncio.Condition()
@@ -95,9 +101,16 @@ class ChatClient:
         try:
             return await Socket.open(gateway, {"token": self._token, "subs": positions})
         except ErrorReply as error:
-            if not error.temporary:
+            if error.code == _EXPIRED:
+                await self._renew()
+            elif not error.temporary:
                 raise ClosedForGood(f"{self.journal.client} may not connect: {error}") from error
             raise Gone(1006, "not now") from error
+
+    async def _renew(self) -> None:
+        with suppress(httpx.HTTPError):  # the next try asks again
+            if self._session is not None:
+                self._token = await self._session.renew()
 
     def _restore(self, socket: Socket, tasks: asyncio.TaskGroup) -> None:
         self.arrivals += 1

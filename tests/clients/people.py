@@ -24,6 +24,24 @@ class Person:
 
     user: str
     token: str = field(repr=False)
+    session: Session | None = field(default=None, repr=False)
+    """By which there are more tokens."""
+
+
+@dataclass
+class Session:
+    """One device's way to further access tokens."""
+
+    auth: str
+    refresh: str
+
+    async def renew(self) -> str:
+        """The next access token. Raises httpx.HTTPError where user-auth does not give one."""
+        async with httpx.AsyncClient(base_url=self.auth, timeout=WAIT) as http:
+            response = await http.post("/user/refresh", json={"refresh_token": self.refresh})
+        tokens: Mapping[str, Any] = response.raise_for_status().json()
+        self.refresh = tokens["refresh_token"]
+        return str(tokens["access_token"])
 
 
 async def sign_up(auth: str, count: int) -> list[Person]:
@@ -43,7 +61,7 @@ async def _sign_up(auth: str) -> Person:
     async with httpx.AsyncClient(base_url=auth, transport=transport, timeout=WAIT) as http:
         await _post(http, "/user/register", account)
         login = await _post(http, "/user/login", account)
-    return Person(login["user_id"], login["access_token"])
+    return Person(login["user_id"], login["access_token"], Session(auth, login["refresh_token"]))
 
 
 def _own_address() -> str:

@@ -26,7 +26,7 @@ def fresh_key() -> str:
 async def connected(*devices: tuple[Person, str]) -> AsyncIterator[Sequence[ChatClient]]:
     """A client for each device: whose, and on which gateway. They come back there whenever they are closed."""
     clients = [
-        ChatClient([gateway], person.token, Journal(f"client {number}", person.user), random.Random(number))
+        ChatClient([gateway], person, Journal(f"client {number}", person.user), random.Random(number))
         for number, (person, gateway) in enumerate(devices)
     ]
     async with asyncio.TaskGroup() as tasks:

@@ -155,7 +155,7 @@ async def gathered(doors: Doors, chance: random.Random, rooms: int = ROOMS) -> A
 def _client(number: int, person: Person, gateways: Sequence[str], chance: random.Random) -> ChatClient:
     journal = Journal(f"client {number}", person.user)
     by_turns = [gateways[(number + turn) % len(gateways)] for turn in range(len(gateways))]
-    return ChatClient(by_turns, person.token, journal, chance)
+    return ChatClient(by_turns, person, journal, chance)
 
 
 async def _found(owner: ChatClient, people: Sequence[Person]) -> str:
