@@ -76,8 +76,8 @@ async def unharmed(stack: Stack, calm: Person, quiet_logs: None) -> AsyncIterato
 
 
 @pytest.fixture
-async def house(stack: Stack) -> AsyncIterator[House]:
-    """New people; the owner and the actor on different gateways."""
+async def house(stack: Stack, unharmed: None) -> AsyncIterator[House]:
+    """New people; the owner and the actor on different gateways. Nobody else is harmed by what they do."""
     async with AsyncExitStack() as open_things:
         owner, actor, outsider, *victims = await people.sign_up(stack.auth, 8)
         homes = (owner, stack.gateways[0]), (actor, stack.gateways[-1])

@@ -17,12 +17,7 @@ from pulsar_data.rpc import METHODS
 
 from .house import HOUR, House, now, outcome
 
-pytestmark = [
-    pytest.mark.stack,
-    pytest.mark.anyio,
-    pytest.mark.usefixtures("unharmed"),
-    pytest.mark.timeout(180, func_only=True),
-]
+pytestmark = [pytest.mark.stack, pytest.mark.anyio, pytest.mark.timeout(180, func_only=True)]
 
 ROLES = ("owner", "moderator", "member", "muted", "banned", "left", "stranger")
 GROUP: Mapping[str, tuple[int, int, int, int, int, int, int]] = {
