@@ -9,6 +9,7 @@ import time
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from itertools import count
 from uuid import uuid4
@@ -23,6 +24,7 @@ from user_auth.errors import Unavailable
 from user_auth.keys import signing_kid
 from user_auth.once import Once
 from user_auth.settings import DEFAULT_LIMITS, Limit, Settings
+from user_auth.stream import GRACE, SLOWEST, Broken, Stream
 from user_auth.tokens import RefreshToken
 
 
@@ -168,6 +170,24 @@ def test_after_a_connection_failed_others_are_refused_at_once_and_later_ones_try
             patient.get()
     assert len(tries) == 1
     assert eager.get() == "connected"
+
+
+@pytest.mark.parametrize(("seconds", "whole"), [(0.1, True), (0.9, True), (1.1, False)])
+def test_who_reads_an_export_too_slowly_does_not_keep_it_from_others(seconds: float, whole: bool) -> None:
+    """Pieces of 32 KiB: one each second is enough."""
+    now, given_back = [0.0], [False]
+
+    def give_back() -> None:
+        given_back[0] = True
+
+    stream, taken = Stream(iter([b"x" * SLOWEST] * 100), give_back, lambda: now[0]), 0
+    with nullcontext() if whole else pytest.raises(Broken):
+        for _ in stream:
+            now[0] += seconds
+            taken += 1
+    assert given_back[0]
+    assert (taken == 100) == whole
+    assert taken * seconds > GRACE or whole
 
 
 def test_a_refresh_token_reads_back_and_shows_no_secret() -> None:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections.abc import Callable, Iterator
+from typing import Final
 
 from user_auth import logs
+
+GRACE: Final = 60.0
+"""Seconds for which a reader may be as slow as it likes; what we need to make a piece is not counted."""
+SLOWEST: Final = 32 * 1024
+"""Bytes a second that it must have taken on the average from then on."""
 
 
 class Broken(Exception):
@@ -15,11 +23,15 @@ class Stream:
     """A body that is made while it is sent. Whoever has it takes its pieces once, and closes it in any case.
 
     The first piece is made at once, so what fails before it is still an answer of its own. What fails later raises
-    Broken, without a word of why. `done` is called once, at the end or when it is closed.
+    Broken, without a word of why; so does a reader that keeps others waiting. `done` is called once, at the end or when
+    it is closed. `clock` gives seconds.
     """
 
-    def __init__(self, pieces: Iterator[bytes], done: Callable[[], None]) -> None:
+    def __init__(
+        self, pieces: Iterator[bytes], done: Callable[[], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._pieces = pieces
+        self._clock = clock
         self._done: Callable[[], None] | None = done
         try:
             self._first = next(pieces, b"")
@@ -28,9 +40,14 @@ class Stream:
             raise
 
     def __iter__(self) -> Iterator[bytes]:
+        waited, taken = 0.0, 0
         try:
-            yield self._first
-            yield from self._pieces
+            for piece in itertools.chain([self._first], self._pieces):
+                begun = self._clock()
+                yield piece
+                waited, taken = waited + self._clock() - begun, taken + len(piece)
+                if waited > GRACE and taken < SLOWEST * waited:
+                    raise TimeoutError("the reader is too slow")
         except Exception as error:  # noqa: BLE001  the edge: the status is on its way already
             logs.failure("stream_broken", error)
             raise Broken("broken off") from None
