@@ -50,6 +50,17 @@ def test_an_extra_field_is_refused_and_not_passed_on() -> None:
         COMMAND.validate_json(good[:-1] + b',"priority":1}')
 
 
+def test_an_event_of_a_later_version_is_read_without_what_is_new_in_it() -> None:
+    """What has happened has happened: a part that is upgraded last does not bury it, and clients live like that too."""
+    event = MessageSent(
+        room=ROOM, epoch=1, offset=1, time=NOW, actor=USER, key=ids.new_key(NOW), digest="d", seq=1, text="hello"
+    )
+    later = event.to_json()[:-1] + b',"priority":1}'
+    assert LOG_ENTRY.validate_json(later) == event
+    delivery = Delivery(items=(Publication(event=event),)).to_json()
+    assert Delivery.from_json(delivery.replace(event.to_json(), later)) == Delivery.from_json(delivery)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
