@@ -55,6 +55,7 @@ class Running:
     identity: Identity
     started: float
     ready: bool = False
+    ready_at: float | None = None
     restarts: int = 0
     restart_at: float | None = None
     probe_at: float = 0.0
@@ -68,6 +69,7 @@ class Running:
         if self.ready or time.monotonic() < self.probe_at:
             return False
         self.ready = self.part.ready()
+        self.ready_at = time.monotonic() if self.ready else None
         self.probe_at = time.monotonic() + PROBE_EVERY
         return self.ready
 
@@ -208,7 +210,7 @@ class Supervisor:
             self._observer.changed(part.name, self._state.entries[part.name].model_copy(update={"note": error.message}))
 
     def _plan_restart(self, running: Running) -> None:
-        if running.ready and time.monotonic() - running.started > HEALTHY_AFTER:
+        if running.ready_at is not None and time.monotonic() - running.ready_at > HEALTHY_AFTER:
             running.restarts = 0
         delay = BACKOFF[min(running.restarts, len(BACKOFF) - 1)]
         running.restart_at = time.monotonic() + delay

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from ipaddress import ip_network
+from secrets import token_urlsafe
 from uuid import uuid4
 
 import httpx
@@ -122,6 +123,14 @@ def test_refreshing_a_session_is_limited(two: list[httpx.Client], address: str) 
         statuses.append(answer.status_code)
         token = answer.json().get("refresh_token", token)
     assert statuses == [200, 200, 200, 200, 429]
+
+
+def test_made_up_tokens_use_up_nothing_of_a_session(two: list[httpx.Client], address: str) -> None:
+    token = sign_up(two[0]).login().refresh
+    owner, session, _ = token.split(".")
+    made_up = [refresh(two[0], f"{owner}.{session}.{token_urlsafe(32)}").status_code for _ in range(5)]
+    assert made_up == [401] * 5
+    assert refresh(two[0], token).status_code == 200
 
 
 def test_where_an_edge_names_the_address_nothing_else_counts(start: Start) -> None:

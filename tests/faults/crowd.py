@@ -14,7 +14,7 @@ from typing import Protocol
 from pulsar_data.ids import new_key
 from tests.canary import CANARY
 from tests.clients.chat_client import ChatClient
-from tests.clients.journal import Journal
+from tests.clients.journal import Acked, Attempted, Journal, Refused
 from tests.clients.people import Person, sign_up
 from tests.clients.waiting import until
 from tests.faults.judge import StoredRoom
@@ -111,6 +111,17 @@ class Crowd:
             return all(client.arrivals > times for client, times in zip(self.clients, before, strict=True))
 
         await until("everybody was let in again", all_have, within)
+
+    async def until_answered(self, within: float) -> None:
+        """Wait until all that has been said is acked: who was kept waiting has had their turn."""
+        asked = {entry.key for journal in self.journals for entry in journal.of(Attempted)}
+
+        async def all_are() -> bool:
+            answered = {entry.key for journal in self.journals for entry in journal.entries
+                        if isinstance(entry, (Acked, Refused))}  # fmt: skip
+            return asked <= answered
+
+        await until("all that was said is acked", all_are, within, every=0.5)
 
     async def until_all_talk(self, within: float) -> None:
         """Wait until something new has come in every room."""

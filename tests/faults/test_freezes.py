@@ -49,6 +49,7 @@ async def test_a_frozen_part_costs_nobody_anything(
                 await asyncio.sleep(FROZEN)
             await crowd.until_settled()
             await crowd.until_all_talk(TALKS_WITHIN)
+            await crowd.until_answered(TALKS_WITHIN)
             await functions.until_left("message-store", 200, 300)
         await asyncio.sleep(2.0)
 

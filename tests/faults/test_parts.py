@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from chattifier.run_state import State
+from tests.clients.chat_client import PATIENCE
 from tests.clients.journal import Received
 from tests.clients.people import Person, sign_up
 from tests.clients.socket import ErrorReply
@@ -40,6 +41,8 @@ pytestmark = [
 ]
 ALL_BACK_WITHIN = 15.0
 """Seconds until everybody whose gateway was killed is connected again and has what was missed."""
+READ_WITHIN = 15.0
+"""Seconds until pages are read again, once all is stored: drivers look for a Cassandra ever more seldom."""
 GONE_WITHIN = 40.0
 """Seconds until who was at a killed gateway, and does not come back, is offline."""
 WITHIN = 1.0
@@ -177,8 +180,10 @@ async def test_a_killed_cassandra_stops_nobody_from_talking(
                 back = kill(stack, "cassandra")
                 await crowd.until_all_talk(10)  # without it
                 await back
+                await until_ready(stack, "cassandra")
                 await functions.until_left("message-store", CAUGHT_UP, STORED_WITHIN)
                 assert answers[REFUSED] > before, "nobody noticed: nothing was tested"
+                await until_read(answers)
 
     await trial("kill -9 cassandra", faults, kills, WITHIN_WITHOUT_CASSANDRA)
 
@@ -196,7 +201,7 @@ async def test_a_killed_pulsar_loses_nothing_and_comes_back_with_its_functions(
             await kill(stack, "pulsar")
             await functions.until_pulsar_is_back()
             await crowd.until_settled()
-            await crowd.until_all_talk(120)
+            await crowd.until_answered(PATIENCE)
         await asyncio.sleep(2.0)
 
     await trial("kill -9 pulsar", faults, kills)
@@ -251,8 +256,18 @@ async def reading(crowd: Crowd, count: int) -> AsyncIterator[Counter[str]]:
     async with asyncio.TaskGroup() as tasks:
         readers = [tasks.create_task(read(number)) for number in range(count)]
         yield answers
-        before = answers[PAGE]
-        await asyncio.sleep(3.0)
+        await until_read(answers)
         for reader in readers:
             reader.cancel()
-    assert answers[PAGE] > before, "nobody reads anything any more"
+
+
+async def until_read(answers: Counter[str]) -> None:
+    """Wait until somebody who reads has a page again."""
+    before = answers[PAGE]
+
+    async def more() -> bool:
+        return answers[PAGE] > before
+
+    began = time.monotonic()
+    await until("somebody reads", more, READ_WITHIN)
+    print(f"read after {time.monotonic() - began:.1f} s")

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 from pulsar_data.tokens import AccessClaims
 from user_auth import logs
-from user_auth.errors import Code, Refused
+from user_auth.errors import Code, Refused, Unavailable
 from user_auth.models import SessionInfo, SessionList, Tokens
 from user_auth.revocations import Revocations
 from user_auth.sessions import Session, Sessions
@@ -22,6 +22,10 @@ LISTED: Final = 200
 MOST: Final = 200
 """Live sessions of a user; one more, and the one last used the longest ago ends. All of them are copied into Redis and
 read whenever a token is judged."""
+
+
+TOLD: Final = 10
+"""So many of those are told to gateways at once; the sockets of the others end with their tokens."""
 
 
 @dataclass(frozen=True)
@@ -135,8 +139,17 @@ class Signins:
 
     def _make_room(self, user: User) -> None:
         live = sorted(self.sessions.of(user.user_id, user.version), key=lambda session: session.used_at)
-        for session in live[: max(0, len(live) - MOST + 1)]:
-            self.end(user.user_id, session.session_id)
+        surplus = [session.session_id for session in live[: max(0, len(live) - MOST + 1)]]
+        if not surplus:
+            return
+        now = self.clock()
+        self.sessions.end(user.user_id, surplus, now)
+        logs.info("sessions_ended", user=str(user.user_id))
+        for session_id in surplus[-TOLD:]:
+            try:
+                self.revocations.ended(user.user_id, session_id, now)
+            except Unavailable:  # their sockets end with their tokens; whoever signs in just now is not to wait for it
+                return
 
     def _stolen(self, session: Session, now: int) -> None:
         logs.warning("refresh_token_reused", user=str(session.user_id), session=str(session.session_id))
