@@ -28,14 +28,16 @@ class Limits(Model):
         2000, ge=1, le=10_000,
         description="Rooms of a user. Two that it enters at the same moment may be one too many.",
     )  # fmt: skip
-    entries_a_day: int = Field(
-        5000, ge=1, le=9000,
-        description="How often a user may enter rooms, or be put into them. What is left stays in a user's list as a"
-        " mark for ten days, and Cassandra reads 100,000 of them at most.",
+    departures_a_day: int = Field(
+        8000, ge=2, le=9000,
+        description="How often a user may have left rooms, or been put out, and enter others; after half as many others"
+        " cannot put them into rooms. Each leaves a mark in the user's list for ten days, and Cassandra reads 100,000"
+        " of them at most.",
     )  # fmt: skip
     reactions_a_day: int = Field(
         100, ge=1, le=9000,
-        description="How often a user may react to one message, or take a reaction back; for the same reason.",
+        description="How often a user may react to one message, or take a reaction back; to those of one room twenty"
+        " times as often. For the same reason.",
     )  # fmt: skip
     small_room: int = Field(
         50, ge=0, le=10_000,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import Enum, IntEnum
 from typing import Any
 
-from pulsar_data.model import Model
+from pulsar_data.model import Evolving
 
 
 class ErrorCode(IntEnum):
@@ -48,7 +48,7 @@ class ErrorCode(IntEnum):
         return self in (ErrorCode.INTERNAL, ErrorCode.TOO_MANY_REQUESTS)
 
 
-class RpcError(Model):
+class RpcError(Evolving):
     """The `error` of a reply."""
 
     code: int

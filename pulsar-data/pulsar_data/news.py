@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from pulsar_data.events import MessageRead
-from pulsar_data.model import Milliseconds, Model, User
+from pulsar_data.model import Evolving, Milliseconds, User
 
 
-class ProfileChanged(Model):
+class ProfileChanged(Evolving):
     """What changed of the user's own profile; an empty text is none."""
 
     type: Literal["profile_changed"] = "profile_changed"

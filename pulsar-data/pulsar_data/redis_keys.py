@@ -6,7 +6,8 @@
 | `room:{R}:members` | hash | chat-router | user -> Membership as JSON |
 | `room:{R}:banned` | set | chat-router | users who are kept out |
 | `room:{R}:recent` | list | chat-router | the last committed events as JSON, oldest first |
-| `room:{R}:reactions` | hash | chat-router | `<seq>:<user>` -> reactions to it, given or taken back, in a day |
+| `room:{R}:reactions` | hash | chat-router | `<seq>:<user>`, `<user>` -> reactions, given or taken back, in a day |
+| `room:{R}:muted` | hash | chat-router | who left a channel while muted -> until when, ms; 30 days at most |
 | `room:{R}:key:<sender>:<key>` | hash | chat-router | numbers first given to an idempotency key, 24 h |
 | `room:{R}:gateways` | hash | archive, router, gateways | interest: gateway id -> token |
 | `user:<U>:rooms` | hash | archive, router, store | room id -> 1, plus the seeding lease |
@@ -48,6 +49,11 @@ def recent(room: RoomId) -> str:
 def reactions(room: RoomId) -> str:
     """How often users have reacted."""
     return f"room:{{{room}}}:reactions"
+
+
+def muted(room: RoomId) -> str:
+    """Who left a channel while muted."""
+    return f"room:{{{room}}}:muted"
 
 
 def interest(room: RoomId) -> str:

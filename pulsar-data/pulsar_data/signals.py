@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from pulsar_data.model import Milliseconds, Model, Room, User
+from pulsar_data.model import Evolving, Milliseconds, Room, User
 
 
-class Typing(Model):
+class Typing(Evolving):
     """Somebody writes in a room."""
 
     type: Literal["typing"] = "typing"
@@ -19,7 +19,7 @@ class Typing(Model):
     time: Milliseconds
 
 
-class PresenceChanged(Model):
+class PresenceChanged(Evolving):
     """A user came (`online`) or went. `rooms`: those of its rooms that show presence, as far as its gateway knows.
 
     `client`: the connection that came or went. One signal for all rooms: gateways know which of them they hold.

@@ -12,12 +12,15 @@ from dataclasses import dataclass
 
 from redis.asyncio.client import Pipeline
 
-from chat_functions.numbering import OPEN_ROOM
+from chat_functions.numbering import LET_PASS, OPEN_ROOM
 from chat_functions.redis_link import RedisLink, call
 from chat_functions.rooms import View, read_view
 from pulsar_data import redis_keys
 from pulsar_data.deliveries import Item, RoomEntered, RoomLeft
 from pulsar_data.model import RoomId, UserId
+
+DAY = 86_400_000
+"""ms in which departures are counted."""
 
 
 def queue_look(pipe: Pipeline, run_id: str, room: RoomId, user: UserId) -> None:
@@ -65,12 +68,23 @@ async def let_out(redis: RedisLink, left: Left) -> dict[str, list[Item]]:
     """After COMMIT. As let_in. Nothing happens if the user is a member again: then this is a repeat that comes late."""
     if await look(redis, left.room, left.user) is not None:
         return {}
-    _, gateways = await redis.execute(lambda pipe, _: _clear_inbox(pipe, left))
+    *_, gateways = await redis.execute(lambda pipe, _: _clear_inbox(pipe, left))
     told = RoomLeft(user=left.user, room=left.room, epoch=left.epoch, offset=left.offset)
     return {gateway: [told] for gateway in gateways}
 
 
+async def departures(redis: RedisLink, users: Sequence[UserId]) -> list[int]:
+    """How often each of them has left rooms, or was put out, in a day. Raises RedisUnavailable."""
+    counts = await redis.execute(lambda pipe, _: [pipe.get(_departures(user)) for user in users])
+    return [int(count or 0) for count in counts]
+
+
+def _departures(user: UserId) -> str:
+    return redis_keys.limit("departures", user)
+
+
 def _clear_inbox(pipe: Pipeline, left: Left) -> None:
+    call(pipe, LET_PASS, [_departures(left.user)], [2**31, DAY])
     pipe.hdel(redis_keys.user_rooms(left.user), left.room)
     pipe.hkeys(redis_keys.user_gateways(left.user))
 

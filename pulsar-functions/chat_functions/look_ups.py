@@ -79,32 +79,24 @@ class LookUps:
         """Sets `found` of each work; UNKNOWN also where message-store has not come to the message in time."""
         waiting, end, delay = list(works), time.monotonic() + LATE, 0.02
         while waiting:
-            found = await asyncio.gather(*(self._message(work) for work in waiting))
+            found = await self._messages(waiting)
             for work, one in zip(waiting, found, strict=True):
                 work.found = one or UNKNOWN
             waiting = [work for work, one in zip(waiting, found, strict=True) if one is None]
-            if time.monotonic() > end:
+            if not waiting or time.monotonic() > end:
                 return
-            if waiting:
-                logs.warning("not_stored_yet", seconds=delay, messages=len(waiting))
-                await asyncio.sleep(delay)
-                delay = min(2 * delay, LONGEST)
+            logs.warning("not_stored_yet", seconds=delay, messages=len(waiting))
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, LONGEST)
 
-    async def _message(self, work: Work) -> str | None:
-        """None if the message is not there because message-store is behind."""
-        command = work.asked
-        assert isinstance(command, MessageChange)
-        room = uuid.UUID(command.room)
-        message, head = await self._ask(
-            [(READ_MESSAGE, [room, command.seq // BUCKET, command.seq]), (READ_STORED, [room])]
-        )
-        if message is None or head is None:
-            return UNKNOWN
-        if message and message[0][0] is not None:
-            return _found(*message[0])
-        if not head or (head[0][0] or 0) < command.seq:
-            return None
-        return "-"
+    async def _messages(self, works: Sequence[Work]) -> list[str | None]:
+        """As the rules want to know it; None where the message is not there because message-store is behind."""
+        questions: list[tuple[str, Sequence[object]]] = []
+        for work in works:
+            room, seq = uuid.UUID(work.room), _seq(work)
+            questions += [(READ_MESSAGE, [room, seq // BUCKET, seq]), (READ_STORED, [room])]
+        answers = await self._ask(questions)
+        return [_told(_seq(work), *answers[2 * place : 2 * place + 2]) for place, work in enumerate(works)]
 
     async def _ask(self, questions: Sequence[tuple[str, Sequence[object]]]) -> list[Rows | None]:
         """The rows of each, None of those that were not told in time. Some at a time: a room with a thousand first
@@ -139,6 +131,21 @@ class LookUps:
 def _key(work: Work) -> list[object]:
     room, actor, key = (uuid.UUID(one) for one in (work.room, work.asked.actor, work.asked.key))
     return [room, ids.key_time(work.asked.key) // KEY_BUCKET, actor, key]
+
+
+def _seq(work: Work) -> int:
+    command = work.asked
+    assert isinstance(command, MessageChange)
+    return command.seq
+
+
+def _told(seq: int, message: Rows | None, head: Rows | None) -> str | None:
+    if message is None or head is None:
+        return UNKNOWN
+    if message and message[0][0] is not None:
+        return _found(*message[0])
+    stored = (head[0][0] or 0) if head else 0
+    return "-" if stored >= seq else None
 
 
 def _found(sender: uuid.UUID, deleted: bool | None, ttl: int | None) -> str:

@@ -132,6 +132,7 @@ def queue_number(pipe: Pipeline, run_id: str, request: Request, now: int, key_tt
     keys = [
         redis_keys.head(room), redis_keys.members(room), redis_keys.idempotency(room, request.actor, request.key),
         redis_keys.banned(room), redis_keys.recent(room), redis_keys.reactions(room),
+        redis_keys.muted(room),
     ]  # fmt: skip
     call(
         pipe, NUMBER[request.operation], keys,

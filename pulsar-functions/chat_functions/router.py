@@ -60,8 +60,6 @@ STUCK = 10.0
 _NUMBER, _PUBLISH, _COMMIT, _DELIVER = map(metrics.STAGE.labels, ("number", "publish", "commit", "deliver"))
 MINUTE = 60_000
 """ms in which so many unknown rooms may be asked for."""
-DAY = 86_400_000
-"""ms in which a user may enter so many rooms."""
 AGAIN = 0.2
 """Seconds before a room is tried again whose events the broker or whose commits Redis did not take."""
 
@@ -231,7 +229,7 @@ class ChatRouter:
         await self._look_ups.messages(unfound)
         named = [work for work in behind if stages.must_ask(work)]
         await self._look_ups.users(named)
-        await self._count_entries(named)
+        await self._spare(named)
         if not early:
             return
         logs.warning("number_missing", room=room, waiting=len(early))  # until its command is redelivered
@@ -292,22 +290,17 @@ class ChatRouter:
         )
         return bool(may)
 
-    async def _count_entries(self, works: Sequence[Work]) -> None:
-        """Sets `verdict` of each work that has none: 106 if it would have somebody enter rooms too often."""
-        entering = sorted({user for work in works if not work.verdict for user in rulebook.newcomers(work.asked)})
-        if not entering:
+    async def _spare(self, works: Sequence[Work]) -> None:
+        """Sets `verdict` of each work that has none: 106 if it is about somebody who was put out of rooms too often."""
+        users = sorted({user for work in works if not work.verdict for user in rulebook.strangers(work.asked)})
+        if not users:
             return
-        keys, limit = [redis_keys.limit("entries", user) for user in entering], self._live.now.entries_a_day
-
-        def count(pipe: Pipeline, _run_id: str) -> None:
-            for key in keys:
-                call(pipe, LET_PASS, [key], [limit, DAY])
-
-        passes = await retrying(lambda: self._redis.execute(count), (RedisUnavailable,))
-        weary = {user for user, may in zip(entering, passes, strict=True) if not may}
+        counts = await retrying(lambda: entrance.departures(self._redis, users), (RedisUnavailable,))
+        often, limit = dict(zip(users, counts, strict=True)), self._live.now.departures_a_day
         for work in works:
-            if not work.verdict and rulebook.newcomers(work.asked) & weary:
-                work.verdict = int(ErrorCode.LIMIT_EXCEEDED)
+            for user in () if work.verdict else rulebook.strangers(work.asked):
+                if often[user] >= (limit if user == work.asked.actor else limit // 2):
+                    work.verdict = int(ErrorCode.LIMIT_EXCEEDED)
 
     # Publish
 

@@ -1,4 +1,5 @@
 -- join, leave, add, remove, role, mute, ban, unban. Nobody acts on somebody of an equal or higher role.
+-- KEYS (recent, reactions,) muted
 -- ARGV user whom it is about, role ('' none), member limit
 if kind == 'direct' then return {'refused', 103} end
 local user, role = ARGV[11], ARGV[12]
@@ -9,6 +10,7 @@ local function last_owner() return tonumber(redis.call('HGET', KEYS[1], 'owners'
 if operation == 'join' or operation == 'add' then
   if operation == 'join' then
     if me or kind ~= 'channel' then return {'refused', 103} end
+    if tonumber(redis.call('HGET', KEYS[7], user) or '0') > now then return {'refused', 405} end
   elseif RANK[me.role] < RANK.moderator or (me.role == 'moderator' and role ~= 'member') then
     return {'refused', 103}
   end
@@ -17,10 +19,12 @@ if operation == 'join' or operation == 'add' then
   if redis.call('HLEN', KEYS[2]) >= tonumber(ARGV[13]) then return {'refused', 404} end
 elseif operation == 'leave' then
   if me.role == 'system' then return {'refused', 103} end
-  -- Whoever may come back as they like would be heard again.
-  if kind == 'channel' and me.muted_until and me.muted_until > now then return {'refused', 405} end
   local deserted = kind == 'channel' or redis.call('HLEN', KEYS[2]) > 1
   if me.role == 'owner' and deserted and last_owner() then return {'refused', 407} end
+  if kind == 'channel' and me.muted_until and me.muted_until > now then -- or they would come back and be heard
+    redis.call('HSET', KEYS[7], user, me.muted_until)
+    redis.call('PEXPIRE', KEYS[7], math.max(redis.call('PTTL', KEYS[7]), math.min(me.muted_until - now, 2592000000)))
+  end
 elseif operation == 'role' and user == actor then
   if me.role == role then return same(me) end
   if RANK[role] > RANK[me.role] then return {'refused', 103} end

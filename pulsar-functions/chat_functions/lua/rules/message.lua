@@ -49,9 +49,11 @@ else
     return same(reaction)
   end
   if operation ~= 'edit' and me.role ~= 'system' then
+    local limit = tonumber(ARGV[14])
     local often = redis.call('HINCRBY', KEYS[6], ARGV[11] .. ':' .. actor, 1)
+    local in_room = redis.call('HINCRBY', KEYS[6], actor, 1)
     if redis.call('PTTL', KEYS[6]) < 0 then redis.call('PEXPIRE', KEYS[6], 86400000) end
-    if often > tonumber(ARGV[14]) then return {'refused', 106} end
+    if often > limit or in_room > 20 * limit then return {'refused', 106} end
   end
 end
 expires = target.expires or 0
