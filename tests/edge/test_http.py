@@ -162,8 +162,10 @@ def test_whom_user_auth_counts_is_who_is_connected_not_who_somebody_claims_to_be
         while 429 not in statuses and len(statuses) < 3000:
             lie = f"198.51.100.{len(statuses) % 250}"
             headers = {"X-Forwarded-For": lie, "X-Client-Address": lie}
-            statuses.append(flood.get("/user/me", headers=headers).status_code)
+            answer = flood.get("/user/me", headers=headers)
+            statuses.append(answer.status_code)
         assert statuses[-1] == 429
+        assert answer.headers["retry-after"] == "1"
         assert set(statuses[:-1]) == {401}
         assert other.get("/user/me").status_code == 401
 

@@ -81,7 +81,9 @@ async def _run(
     async def talk(crowd: Crowd) -> None:
         nonlocal deaths
         started = asyncio.get_running_loop().time()
-        async with coming_and_going(stack, crowd), reading(crowd, readers) if readers else nullcontext():
+        # Of what the careless one loses, nobody can tell when it is answered.
+        moving = nullcontext() if name == CARELESS else coming_and_going(stack, crowd)
+        async with moving, reading(crowd, readers) if readers else nullcontext():
             while not _enough(deaths, points) and asyncio.get_running_loop().time() < started + AT_MOST:
                 await asyncio.sleep(TALK)
                 deaths = await asyncio.to_thread(_deaths, stack, name) - before
