@@ -20,7 +20,7 @@ from tests.faults.functions import Functions
 from tests.running_stack import Stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.quiet, pytest.mark.anyio, pytest.mark.timeout(1200, func_only=True)]
-TIMES = times(10)
+TIMES = times(5)
 WITHIN = 1.0
 """Seconds from the moment a message was meant to be sent until every member has it."""
 WITHIN_AFTER_FLUSH = 3.0
