@@ -22,7 +22,7 @@ from socket_gateway import __version__
 
 VERSION: Final = f"chattifier {__version__}"
 SUBS: Final = 2000
-"""Positions in a connect request: a user is in no more rooms."""
+"""Positions in a connect request: ten times the rooms with which a session opens."""
 ROOM: Final[TypeAdapter[RoomId]] = TypeAdapter(Room)
 
 

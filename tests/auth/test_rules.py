@@ -17,11 +17,13 @@ from uuid import uuid4
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from pulsar_data.addresses import client_address
 from user_auth import passwords, usernames
 from user_auth.errors import Unavailable
 from user_auth.keys import signing_kid
+from user_auth.models import ProfileChange
 from user_auth.once import Once
 from user_auth.settings import DEFAULT_LIMITS, Limit, Settings
 from user_auth.stream import GRACE, SLOWEST, Broken, Stream
@@ -170,6 +172,19 @@ def test_after_a_connection_failed_others_are_refused_at_once_and_later_ones_try
             patient.get()
     assert len(tries) == 1
     assert eager.get() == "connected"
+
+
+@pytest.mark.parametrize("name", ["Ada\nLovelace", "a\u202etacirema", "A\u200bda", "\x00", "Ada\u2028", "\u2066Ada"])
+def test_a_display_name_holds_nothing_that_is_not_seen(name: str) -> None:
+    with pytest.raises(ValidationError, match="display_name_invalid"):
+        ProfileChange(display_name=name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "Ada Lovelace", "\u0639\u0644\u06cc\u200c\u0631\u0636\u0627", "👩\u200d💻", "Zoë"]
+)
+def test_a_display_name_may_be_in_any_script(name: str) -> None:
+    assert ProfileChange(display_name=name).display_name == name
 
 
 @pytest.mark.parametrize(("seconds", "whole"), [(0.1, True), (0.9, True), (1.1, False)])

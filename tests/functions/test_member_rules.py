@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from chat_functions import entrance
 from chat_functions.numbering import (
     Mark,
     Numbers,
@@ -131,6 +132,19 @@ async def test_who_leaves_a_channel_while_muted_comes_back_when_the_mute_is_over
         assert isinstance(added, Numbers)
         (ends,) = await redis.execute(lambda pipe, _: pipe.pttl(redis_keys.muted(room.id)))  # noqa: B023
         assert ends > 29 * 86_400_000 if muted else ends < 0
+
+
+async def test_who_is_put_out_of_rooms_is_counted_for_a_day(redis: RedisLink) -> None:
+    """Also who was no member, as a ban clears their list as well; not who is one again."""
+    room, often, never = Room(redis), new_user(), new_user()
+    await room.seed(epoch=1)
+    await room.add(never, member())
+    for offset in range(3):
+        for user in (often, never):
+            await entrance.let_out(redis, entrance.Left(room.id, user, 1, offset))
+    assert await entrance.departures(redis, [often, never]) == [3, 0]
+    (ends,) = await redis.execute(lambda pipe, _: pipe.pttl(redis_keys.limit("departures", often)))
+    assert 0 < ends <= 86_400_000
 
 
 async def test_a_direct_room_has_no_changes_of_members(redis: RedisLink) -> None:
