@@ -81,7 +81,8 @@ class Screen:
     def _settle(self, name: str, entry: Entry) -> None:
         if name in self._spinners:
             self._live.remove_task(self._spinners.pop(name))
-        took = time.monotonic() - self._since.pop(name, time.monotonic())
+        now = time.monotonic()
+        took = now - self._since.pop(name, now)
         seconds = f" [dim]{took:.1f} s[/]" if entry.state is State.READY else ""
         self._print(f"{MARKS[entry.state]} {name} [dim]{entry.state}[/]{seconds} {entry.note}")
 
