@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,11 +23,13 @@ class Broker:
 
 
 @contextmanager
-def connected(broker: Broker, logger: logging.Logger | None = None) -> Iterator[pulsar.Client]:
+def connected(broker: Broker, *, silent: bool = False) -> Iterator[pulsar.Client]:
     """A client, closed in the end. What Pulsar refuses meanwhile becomes a StackError.
 
-    `logger` gets what the library has to say; without one its errors go to the standard output.
+    What the library has to say of errors goes to the standard output, or nowhere. Never through Python's logging: its
+    threads outlive the client, and abort a process that ends while one of them says something.
     """
+    error = pulsar.LoggerLevel.Error
     try:
         client = pulsar.Client(
             broker.service_url,
@@ -35,13 +37,13 @@ def connected(broker: Broker, logger: logging.Logger | None = None) -> Iterator[
             tls_trust_certs_file_path=str(broker.ca_file) if broker.ca_file else None,
             tls_validate_hostname=True,
             operation_timeout_seconds=10,
-            logger=logger or pulsar.ConsoleLogger(pulsar.LoggerLevel.Error),
+            logger=pulsar.FileLogger(error, os.devnull) if silent else pulsar.ConsoleLogger(error),
         )
-    except (ValueError, pulsar.PulsarException) as error:
-        raise StackError(f"{broker.service_url!r} is no address of Pulsar: pulsar://host:6650.") from error
+    except (ValueError, pulsar.PulsarException) as wrong:
+        raise StackError(f"{broker.service_url!r} is no address of Pulsar: pulsar://host:6650.") from wrong
     try:
         yield client
-    except pulsar.PulsarException as error:
-        raise StackError(f"Pulsar at {broker.service_url} refused: {error}.") from error
+    except pulsar.PulsarException as refusal:
+        raise StackError(f"Pulsar at {broker.service_url} refused: {refusal}.") from refusal
     finally:
         client.close()

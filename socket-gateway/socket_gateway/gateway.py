@@ -302,8 +302,9 @@ class Gateway:
             connection.close(Disconnect.SHUTDOWN)
 
     async def close(self) -> None:
-        """Leave Redis and Pulsar."""
+        """Leave Redis and Pulsar, with every span exported."""
         self._config.close()
         await self._registry.close()
         await self._broker.close()
+        await asyncio.to_thread(self.traces.close)
         log.info("gateway_stopped", gateway=self.id)

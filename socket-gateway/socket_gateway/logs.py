@@ -35,6 +35,8 @@ def configure() -> None:
 def _places(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
     failed = line.pop("exc_info", None)
     error = sys.exc_info()[1] if failed is True else failed[1] if isinstance(failed, tuple) else failed
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]  # of a group of tasks: what ended it
     if isinstance(error, BaseException):
         line["error"] = type(error).__name__
         frames = traceback.extract_tb(error.__traceback__)

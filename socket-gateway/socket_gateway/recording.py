@@ -62,6 +62,10 @@ class RecordedTraces(Traces):
                     span.note("held")  # something before it is missing; it is pushed when that is here
             span.end()
 
+    def close(self) -> None:
+        """See Traces."""
+        self._tracing.close()
+
 
 def _told(works: bool) -> None:
     if works:

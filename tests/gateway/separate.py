@@ -24,7 +24,19 @@ class Separate:
     """Where it listens, and its process."""
 
     url: str
-    pid: int
+    process: asyncio.subprocess.Process
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self.process.pid
+
+    async def stopped(self) -> int:
+        """Told to leave, as an orchestrator does it. Its exit code."""
+        self.process.terminate()
+        async with asyncio.timeout(WAIT):
+            return await self.process.wait()
 
 
 @asynccontextmanager
@@ -39,13 +51,13 @@ async def separate(stack: Any, jwks: Path, **variables: str) -> AsyncIterator[Se
         "CHATTIFIER_PORT": str(port),
         **variables,
     }
-    with tempfile.TemporaryFile() as log:
+    with tempfile.NamedTemporaryFile() as log:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "socket_gateway", env=environment, stdout=log, stderr=log
         )
         try:
             await _ready(f"http://127.0.0.1:{port}/readyz")
-            yield Separate(f"ws://127.0.0.1:{port}/connection/websocket", process.pid)
+            yield Separate(f"ws://127.0.0.1:{port}/connection/websocket", process, Path(log.name))
         finally:
             if process.returncode is None:
                 process.kill()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import json
-import logging
 import os
 import signal
 import tempfile
@@ -111,12 +110,9 @@ def follow(
     environment, CHATTIFIER_CONFIG_GIT_URL.
     """
     address = broker(layout, service_url, token)
-    silent = logging.getLogger("pulsar")  # why it failed is in our own line, and every line is JSON
-    silent.addHandler(logging.NullHandler())
-    silent.propagate = False
 
     def publish(wanted: Wanted, origin: Origin) -> list[Change]:
-        with connected(address, silent) as client:
+        with connected(address, silent=True) as client:  # why it failed is in our own line, and every line is JSON
             return config_topic.publish(client, wanted, origin)
 
     stop = Event()
