@@ -20,7 +20,7 @@ from pydantic_core import from_json
 from redis.asyncio.client import Pipeline
 
 from chat_functions import logs, metrics
-from chat_functions.batching import retrying
+from chat_functions.batching import CrashPoints, retrying
 from chat_functions.changes import FACTS, fact
 from chat_functions.numbering import FENCE, HOLD, SEED
 from chat_functions.producers import Outgoing, TopicProducer
@@ -76,11 +76,14 @@ class _Stored:
 class Rebuild:
     """Rebuilds rooms, one call a room; waits as long as it takes, since nothing in that room may go on before."""
 
-    def __init__(self, tables: Tables, redis: RedisLink, events: TopicProducer, clock: Clock) -> None:
+    def __init__(
+        self, tables: Tables, redis: RedisLink, events: TopicProducer, clock: Clock, crash: CrashPoints
+    ) -> None:
         self._tables = tables
         self._clock = clock
         self._redis = redis
         self._events = events
+        self._crash = crash
 
     async def rebuild(self, room: RoomId, stuck: int | None = None) -> bool:
         """Returns whether the room exists. Its head is in Redis now, or the mark that there is none.
@@ -94,9 +97,11 @@ class Rebuild:
             )
             if isinstance(fenced, _There):
                 return fenced.exists
+            self._crash.pass_by("fenced")
             if (stored := await self._behind_fence(room, fenced)) is not None:
                 break
             logs.warning("rebuild_again", room=room, epoch=fenced)  # Redis was lost again, or we were taken for dead
+        self._crash.pass_by("seeded")
         took = time.monotonic() - started
         metrics.REBUILD.observe(took)
         logs.info("room_rebuilt", room=room, epoch=fenced, seconds=round(took, 3))
@@ -125,11 +130,13 @@ class Rebuild:
             stored: _Stored | None = None
             while stored is None:
                 await retrying(lambda: self._mark(room, epoch), (_NotPublished,))
+                self._crash.pass_by("marked")
                 with suppress(TimeoutError):  # once more, should the marker be a dead letter: a repeat changes nothing
                     async with asyncio.timeout(MARK_AGAIN):
                         stored = await retrying(
                             lambda: self._await_store(room, epoch), (TablesUnavailable, _NotStoredYet)
                         )
+            self._crash.pass_by("headed")
             return stored if await retrying(lambda: self._seed(room, stored), (RedisUnavailable,)) else None
         finally:
             holding.cancel()

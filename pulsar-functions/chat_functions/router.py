@@ -78,10 +78,10 @@ class ChatRouter:
         self._tables = Tables(settings)
         self._events = TopicProducer(client, topics.EVENTS, schema=EventSchema())
         self._parking: Parking[Work] = Parking(tasks, inbox.wake)
-        self._rebuild = Rebuild(self._tables, self._redis, self._events, self._clock)
         self._look_ups = LookUps(self._tables, live)
         self._graves = DeadLetters(TopicProducer(client, dead_letters.topic("chat-router")), inbox)
         self._crash = CrashPoints(settings.crash_at)
+        self._rebuild = Rebuild(self._tables, self._redis, self._events, self._clock, self._crash)
         self._outbox = Outbox(client, tasks)
         self._courier = Courier(self._redis, self._outbox, inbox, tasks, self._crash)
 

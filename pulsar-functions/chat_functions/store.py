@@ -193,6 +193,7 @@ class MessageStore:
     async def _pass_marker(self, work: Work, marker: RoomRebuild) -> None:
         """Everything before is stored: write the exact head under the new epoch."""
         await retrying(lambda: self._mark(marker), (TablesUnavailable,))
+        self._crash.pass_by("headed")
         self._inbox.finish(work.incoming)
 
     async def _mark(self, marker: RoomRebuild) -> None:

@@ -11,6 +11,7 @@ import pytest
 import redis.asyncio
 
 from chat_functions import room_log
+from chat_functions.batching import CrashPoints
 from chat_functions.event_schema import EventSchema
 from chat_functions.numbering import SCRIPTS
 from chat_functions.producers import TopicProducer
@@ -34,7 +35,7 @@ class Slow(Rebuild):
     """Stops in front of the seed, until told to go on."""
 
     def __init__(self, tables: Tables, link: RedisLink, events: TopicProducer) -> None:
-        super().__init__(tables, link, events, Clock())
+        super().__init__(tables, link, events, Clock(), CrashPoints({}))
         self.there = asyncio.Event()
         self.go_on = asyncio.Event()
 

@@ -10,11 +10,12 @@ import itertools
 import random
 import re
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
+import redis.asyncio
 
 from chattifier import package
 from chattifier.layout import Layout
@@ -49,10 +50,14 @@ OFTEN_STORING = 0.02
 """The same for message-store, which works fewer and fuller ones."""
 OFTEN_READING = 0.005
 """The part of all queries at which archive dies."""
+OFTEN_REBUILDING = 0.05
+"""The part of all rebuilds, of which each loss of Redis costs one a room."""
 READERS = 10
 LISTED_WITHIN = 30.0
 """Seconds until somebody's list of rooms has what they were put into: whoever writes it dies now and then."""
 Points = tuple[str, ...]
+Meanwhile = Callable[[Crowd], AbstractAsyncContextManager[object]]
+"""What goes on besides, until the function has died often enough."""
 
 
 def _points(*points: str) -> pytest.MarkDecorator:
@@ -72,26 +77,63 @@ def _deaths(stack: Stack, function: str) -> Counter[str]:
 
 
 async def _run(
-    stack: Stack, functions: Functions, chance: random.Random, points: Points, name: str = ROUTER, readers: int = 0
+    stack: Stack,
+    functions: Functions,
+    chance: random.Random,
+    points: Points,
+    name: str = ROUTER,
+    *meanwhile: Meanwhile,
+    again: bool = False,
 ) -> tuple[Verdict, int]:
-    """The verdict, and how often the function died, at each point once at least. So many read, and none in vain."""
+    """The verdict, and how often the function died, at each point once at least."""
     before = await asyncio.to_thread(_deaths, stack, name)
     deaths: Counter[str] = Counter()
 
     async def talk(crowd: Crowd) -> None:
         nonlocal deaths
         started = asyncio.get_running_loop().time()
-        # Of what the careless one loses, nobody can tell when it is answered.
-        moving = nullcontext() if name == CARELESS else coming_and_going(stack, crowd)
-        async with moving, reading(crowd, readers) if readers else nullcontext():
+        async with AsyncExitStack() as going_on:
+            for one in meanwhile:
+                await going_on.enter_async_context(one(crowd))
             while not _enough(deaths, points) and asyncio.get_running_loop().time() < started + AT_MOST:
                 await asyncio.sleep(TALK)
                 deaths = await asyncio.to_thread(_deaths, stack, name) - before
 
-    verdict = await scenario.run(stack, functions, chance, talk, within=PATIENCE, again=False)
+    verdict = await scenario.run(stack, functions, chance, talk, within=PATIENCE, again=again)
     missing = [point for point in points if not deaths[point]]
     assert not missing, f"{name} did not die when {', '.join(missing)}: nothing was tested there"
     return verdict, deaths.total()
+
+
+def moves(stack: Stack) -> Meanwhile:
+    """Somebody comes and goes."""
+    return lambda crowd: coming_and_going(stack, crowd)
+
+
+def reads(crowd: Crowd) -> AbstractAsyncContextManager[object]:
+    """Some read, and none in vain."""
+    return reading(crowd, READERS)
+
+
+def losses(stack: Stack) -> Meanwhile:
+    """Redis loses everything, whenever all have got over the last time."""
+
+    @asynccontextmanager
+    async def losing(crowd: Crowd) -> AsyncIterator[None]:
+        async def lose() -> None:
+            async with redis.asyncio.Redis.from_url(stack.redis.url) as memory:
+                while True:
+                    await crowd.until_settled()
+                    await crowd.until_all_talk(PATIENCE)
+                    await asyncio.sleep(1.0)
+                    await memory.flushall()
+
+        async with asyncio.TaskGroup() as tasks:
+            losing = tasks.create_task(lose())
+            yield
+            losing.cancel()
+
+    return losing
 
 
 @asynccontextmanager
@@ -129,7 +171,7 @@ async def test_a_router_that_dies_between_two_effects_costs_nobody_anything(
 ) -> None:
     """Whatever it has done before it dies, the command comes again under its numbers, and is answered."""
     async with functions.settings(ROUTER, {"crash_at": dict.fromkeys(points, OFTEN)}):
-        verdict, deaths = await _run(stack, functions, chance, points)
+        verdict, deaths = await _run(stack, functions, chance, points, ROUTER, moves(stack))
     record(_name("router", points), deaths, verdict)
     assert not verdict.findings, str(verdict)
 
@@ -140,7 +182,7 @@ async def test_a_store_that_dies_between_two_effects_costs_nobody_anything(
 ) -> None:
     """Before it has written anything, when all is written, when inboxes know: what comes again is written again."""
     async with functions.settings(STORE, {"crash_at": dict.fromkeys(points, OFTEN_STORING)}):
-        verdict, deaths = await _run(stack, functions, chance, points, STORE)
+        verdict, deaths = await _run(stack, functions, chance, points, STORE, moves(stack))
     record(_name(STORE, points), deaths, verdict)
     assert not verdict.findings, str(verdict)
 
@@ -151,8 +193,23 @@ async def test_an_archive_that_dies_around_an_answer_leaves_no_reader_waiting(
 ) -> None:
     """Before it reads, before it answers, before it acks: readers are answered, once more or by being told to try."""
     async with functions.settings(ARCHIVE, {"crash_at": dict.fromkeys(points, OFTEN_READING)}):
-        verdict, deaths = await _run(stack, functions, chance, points, ARCHIVE, READERS)
+        verdict, deaths = await _run(stack, functions, chance, points, ARCHIVE, moves(stack), reads)
     record(_name(ARCHIVE, points), deaths, verdict)
+    assert not verdict.findings, str(verdict)
+
+
+@pytest.mark.parametrize(
+    ("function", "points"),
+    [(ROUTER, ("fenced", "marked", "headed", "seeded")), (STORE, ("headed",))],
+    ids=["chat-router", "message-store"],
+)
+async def test_a_rebuild_that_is_broken_off_is_gone_on_with(
+    stack: Stack, functions: Functions, chance: random.Random, record: Record, function: str, points: Points
+) -> None:
+    """Redis loses everything, again and again, and who brings a room back dies: another does, behind its own fence."""
+    async with functions.settings(function, {"crash_at": dict.fromkeys(points, OFTEN_REBUILDING)}):
+        verdict, deaths = await _run(stack, functions, chance, points, function, losses(stack), again=True)
+    record(f"{function} dies in a rebuild", deaths, verdict)
     assert not verdict.findings, str(verdict)
 
 
@@ -162,6 +219,7 @@ async def test_the_judge_sees_what_an_acknowledgement_too_early_costs(
     """The same on a function that acks as Pulsar does by default, when `process` returns: commands are lost."""
     archive = package.build(Sources.installed(), tmp_path).read_bytes()
     async with functions.acked_on_return(ROUTER, {"crash_at": {"published": OFTEN}}, archive):
+        # Nobody comes and goes: of what the careless one loses, nobody can tell when it is answered.
         verdict, deaths = await _run(stack, functions, chance, ("published",), CARELESS)
     record("router acks too early", deaths, verdict)
     assert Fault.VANISHED in verdict.faults, f"nothing was lost, so the tests above prove nothing: {verdict.summary}"

@@ -1,4 +1,4 @@
-"""The wall clock of a whole Redis, Cassandra or Pulsar jumps by an hour under load: nothing is lost, doubled, refused.
+"""The wall clock of a whole Redis, Cassandra, Pulsar or edge jumps by an hour under load: nothing is lost or doubled.
 
 Each on a stack of its own, whose other processes go by the right time.
 """
@@ -9,11 +9,15 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from chattifier.parts.redis import server
+from tests.clients.device import Device
+from tests.clients.people import sign_up
 from tests.faults.clocks import WrongClock
 from tests.faults.conftest import Record, on_demand, times
+from tests.faults.crowd import Crowd, Entrance
 from tests.faults.functions import Functions
 from tests.faults.jumps import Jumps, edited
 from tests.running_stack import Stack, started
@@ -25,7 +29,8 @@ pytestmark = [
     pytest.mark.anyio,
     pytest.mark.timeout(3600, func_only=True),
 ]
-PROGRAMS = {"redis": server().name, "cassandra": "CassandraDaemon", "pulsar": "PulsarStandaloneStarter"}
+STORES = {"redis": server().name, "cassandra": "CassandraDaemon", "pulsar": "PulsarStandaloneStarter"}
+PROGRAMS = {**STORES, "edge": "bin/envoy"}
 """What is in the command lines of these parts, and in no others."""
 
 
@@ -45,7 +50,7 @@ def stack(part: str, clock: WrongClock, tmp_path: Path) -> Iterator[Stack]:
 
 
 @on_demand
-@pytest.mark.parametrize("part", PROGRAMS)
+@pytest.mark.parametrize("part", STORES)
 async def test_a_wrong_clock_of_a_store_changes_nothing(
     stack: Stack, functions: Functions, chance: random.Random, record: Record, clock: WrongClock, part: str
 ) -> None:
@@ -53,3 +58,25 @@ async def test_a_wrong_clock_of_a_store_changes_nothing(
     jumps = Jumps(stack, functions, chance, record, clock)
     async with edited(stack) as holds:
         await jumps.judged(f"clock of {part} ± 1 h", times(2), holds)
+
+
+@on_demand
+@pytest.mark.parametrize("part", ["edge"])
+async def test_a_wrong_clock_of_the_edge_only_changes_when_tokens_end(
+    stack: Stack, functions: Functions, chance: random.Random, record: Record, clock: WrongClock
+) -> None:
+    """Sockets stay and are opened. Ahead it refuses good tokens on paths of one's own; behind it lets them pass."""
+    jumps = Jumps(stack, functions, chance, record, clock)
+    (ada,) = await sign_up(stack.auth, 1)
+    own = {"Authorization": f"Bearer {ada.token}"}
+
+    async with httpx.AsyncClient(base_url=stack.edge, timeout=30.0, trust_env=False) as http:
+
+        async def holds(seconds: int, crowd: Crowd) -> None:
+            del crowd
+            wanted = httpx.codes.UNAUTHORIZED if seconds > 0 else httpx.codes.OK
+            assert (await http.get("/user/me", headers=own)).status_code == wanted
+            async with Device.connected(ada, Entrance.by_edge(stack).gateways[0]) as device:
+                await device.call("room.list")
+
+        await jumps.judged("clock of the edge ± 1 h", times(2), holds, Entrance.by_edge(stack))
