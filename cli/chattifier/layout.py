@@ -62,13 +62,22 @@ class Layout:
         return self.root / name
 
     def create(self) -> None:
-        """Make the folders. Raises MachineError where a path would break the scripts that Pulsar ships."""
+        """Make the folders. Raises MachineError where a path would break the scripts that Pulsar ships, and where
+        somebody else's files are: `reset` deletes the folder whole.
+        """
         if any(character.isspace() for character in str(self.root)):
             raise MachineError(
                 f"The data folder {str(self.root)!r} has a space in its path: Pulsar cannot take that. Use --data."
             )
+        if not self.lock_file.exists() and self.root.is_dir() and any(self.root.iterdir()):
+            raise MachineError(
+                f"The data folder {self.root} has other files, which `chattifier reset` would delete with the stack's."
+                " Choose an empty one, or one that is not there yet, with --data."
+            )
         try:
-            self.logs.mkdir(parents=True, exist_ok=True)
+            self.root.mkdir(parents=True, exist_ok=True)
+            self.lock_file.touch()  # from now on it is a stack's
+            self.logs.mkdir(exist_ok=True)
         except OSError as error:
             raise MachineError(
                 f"Cannot make the data folder {self.root}: {error.strerror}. Choose another with --data."

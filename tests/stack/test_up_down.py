@@ -95,11 +95,22 @@ def test_a_busy_port_is_one_clear_line_and_nothing_is_started(command: Command) 
     assert not (command.data / "run.json").exists()
 
 
+def test_a_folder_of_other_files_is_not_taken_for_a_stack(command: Command) -> None:
+    """Who resets it would delete them."""
+    command.data.mkdir()
+    (command.data / "thesis").write_text("forty years of work")
+    done = command.run("up", "--detach", "--only", "redis", "--port-base", str(free_ports()))
+    assert done.code == 1
+    assert done.err.startswith(f"Error: The data folder {command.data} has other files")
+    assert [path.name for path in command.data.iterdir()] == ["thesis"]
+
+
 def test_a_part_that_dies_at_the_start_is_named_with_its_cause_and_log_and_the_rest_is_stopped(
     command: Command,
 ) -> None:
     in_the_way = command.data / "cassandra" / "data"
     in_the_way.parent.mkdir(parents=True)
+    (command.data / "lock").touch()  # a stack's, of before
     in_the_way.write_text("a file where Cassandra wants a folder")
     done = command.run("up", "--detach", "--only", "redis,cassandra", "--port-base", str(free_ports()))
     assert done.code == 1
