@@ -76,7 +76,7 @@ class RemoteKeys:
         began = time.monotonic()
         try:
             fetched = keys.read(json.dumps(await asyncio.to_thread(self._client.fetch_data)).encode(), ALGORITHMS)
-        except (PyJWKClientError, jwt.PyJWTError, ValueError, OSError) as error:
+        except (PyJWKClientError, ValueError, OSError, RecursionError) as error:
             log.warning("issuer_keys_unreachable", url=self._url, error=type(error).__name__)
             return
         if fetched.keys() != self._keys.keys():

@@ -57,7 +57,7 @@ class KeyFile:
                 self._keys = read(self._path.read_bytes(), OURS)
                 self._stamp = stamp
                 log.info("keys_read", kids=sorted(self._keys))
-        except (OSError, ValueError, jwt.PyJWTError) as error:
+        except (OSError, ValueError) as error:
             log.warning("keys_unreadable", path=str(self._path), error=type(error).__name__)
 
 
@@ -68,10 +68,25 @@ class _KeySet(BaseModel):
 
 
 def read(text: bytes, algorithms: Collection[str]) -> Keys:
-    """The keys of a set that these algorithms can use. Raises ValueError or jwt.PyJWTError.
+    """The keys of a set that these algorithms can use. Raises ValueError if it is no set, or has none.
 
-    Secrets (`oct`) are none: whoever verifies must not be able to sign.
+    Others are left aside, as the standard wants it: sets have keys for encryption as well, and kinds of tomorrow.
     """
-    entries = _KeySet.model_validate_json(text).keys
-    public = (jwt.PyJWK.from_dict(entry) for entry in entries if entry.get("kty") in ("OKP", "EC", "RSA"))
-    return {key.key_id: key for key in public if key.key_id and key.algorithm_name in algorithms}
+    found = [_usable(entry, algorithms) for entry in _KeySet.model_validate_json(text).keys]
+    keys = {str(key.key_id): key for key in found if key is not None}
+    if not keys:
+        raise ValueError("none of the set's keys is of use")
+    return keys
+
+
+def _usable(entry: Mapping[str, Any], algorithms: Collection[str]) -> jwt.PyJWK | None:
+    """Secrets (`oct`) are not: whoever verifies must not be able to sign."""
+    if entry.get("kty") not in ("OKP", "EC", "RSA") or not isinstance(entry.get("kid"), str) or not entry["kid"]:
+        return None
+    if entry.get("use") not in (None, "sig"):
+        return None
+    try:
+        key = jwt.PyJWK.from_dict(dict(entry))
+    except (jwt.PyJWTError, ValueError, TypeError):
+        return None
+    return key if key.algorithm_name in algorithms else None
