@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
@@ -12,6 +12,8 @@ from socket_gateway.gateway import Gateway
 from socket_gateway.wire import WRITER
 
 SUBPROTOCOL = "centrifuge-json"
+BINARY = "centrifuge-protobuf"
+NOT_BINARY = f"This is the Centrifuge protocol in JSON: connect without {BINARY}.\n"
 
 
 def create_app(gateway: Gateway) -> Starlette:
@@ -19,6 +21,9 @@ def create_app(gateway: Gateway) -> Starlette:
 
     async def connection(websocket: WebSocket) -> None:
         offered = websocket.scope.get("subprotocols", [])
+        if BINARY in offered and SUBPROTOCOL not in offered:
+            await websocket.send_denial_response(PlainTextResponse(NOT_BINARY, status_code=400))
+            return
         await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
         peer = websocket.client.host if websocket.client else ""
         address = gateway.door.address(peer, websocket.headers)

@@ -14,10 +14,11 @@ from pulsar_data.errors import Disconnect, ErrorCode, RpcError
 from pulsar_data.model import RoomId, UserId
 from pulsar_data.queries import Query
 from pulsar_data.traces import NOT_TRACED, Span
-from socket_gateway import commands, protocol, pushes
+from socket_gateway import commands, debts, protocol, pushes
 from socket_gateway.metrics import CLIENT, OK, outcome
 from socket_gateway.opening import Opening
 from socket_gateway.pace import Pace
+from socket_gateway.prices import price
 from socket_gateway.protocol import BadFrameError, Command, ConnectRequest, Pong, Refused
 from socket_gateway.requests import Answer, OnAnswer, trouble
 from socket_gateway.tokens import Identity
@@ -33,8 +34,6 @@ FOR_GOOD = 3500
 """From this code on it is not to come back: whatever it still sends is of no use to anybody."""
 REMEMBERED = 1000
 """Rooms left of which a connection knows that it was told; then it forgets them all, and may be told once more."""
-LARGE = 4096
-"""Bytes: for each so many a command counts once more. What people write is small; what is large is kept in memory."""
 MISBEHAVED = (Disconnect.TOO_MANY_REQUESTS, Disconnect.BAD_REQUEST)
 """Who is closed for one of these would be back at once: it may as well wait here, which costs nothing."""
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -54,6 +53,7 @@ class Connection:
     """Everything but `run` is synchronous and belongs to the event loop's thread. A hub.Member."""
 
     __slots__ = (
+        "_early",
         "_expiry",
         "_extra",
         "_opening",
@@ -101,6 +101,7 @@ class Connection:
         self._expiry: asyncio.TimerHandle | None = None
         self._pinged = False
         self._extra = 0
+        self._early: list[bytes] = []
         self._pace: Pace | None = None
 
     async def run(self, receive: Receive) -> None:
@@ -148,7 +149,7 @@ class Connection:
         limits, pace = self.gateway.limits, self._pace
         if pace is None:  # nobody: only an open connection is asked for
             return False
-        waiting = pace.count(time.monotonic(), limits.commands, 1 + size // LARGE)
+        waiting = pace.count(time.monotonic(), limits.commands, price(incoming, size))
         if waiting <= limits.commands_burst:
             return True
         if waiting <= 2 * limits.commands_burst:
@@ -192,9 +193,13 @@ class Connection:
             self._expiry.cancel()
         self._expiry = self.gateway.later(identity.expires - self.gateway.time(), self.close, Disconnect.EXPIRED)
 
-    def opened(self) -> None:
-        """The connect is about to be answered."""
+    def opened(self, payload: bytes) -> None:
+        """The connect is granted: answer it, and push what came for its user meanwhile."""
         self.state = State.OPEN
+        self.answer(payload)
+        early, self._early = self._early, []
+        for frame in early:
+            self.push(frame)
         self.gateway.metrics.connects.labels(OK).inc()
         self.gateway.presence.came(self)
         self._timer.cancel()
@@ -224,18 +229,36 @@ class Connection:
         frame = text_frame(payload)
         unsent = self._writer.write(frame)
         limit = self.gateway.limits.unsent
+        self._note(unsent)
         if unsent - len(frame) > limit + self._extra:
             self.close(Disconnect.SLOW)
         elif unsent > limit:
             self._extra = max(self._extra, len(frame))
 
     def push(self, frame: bytes) -> None:
-        """See hub.Member. A client that owes us too much reading is closed."""
+        """See hub.Member. A client that owes us too much reading is closed.
+
+        Before its connect is answered nothing is pushed: nobody knows yet whether it may hear it, and SDKs drop it.
+        """
+        if self.state is not State.OPEN:
+            if self.state is State.OPENING:
+                self._early.append(frame)
+            return
         unsent = self._writer.write(frame)
+        self._note(unsent)
         if unsent <= self.gateway.limits.unsent:
             self._extra = 0
         elif unsent > self.gateway.limits.unsent + self._extra:
             self.close(Disconnect.SLOW)
+
+    def _note(self, unsent: int) -> None:
+        if unsent > debts.LITTLE:
+            self.gateway.debts.owes(self)
+
+    def cut(self) -> None:
+        """See debts.Debtor. It would not hear why before it has taken all the rest."""
+        self.close(Disconnect.SLOW)
+        self._writer.cut_off()
 
     @property
     def unsent(self) -> int:
@@ -261,7 +284,7 @@ class Connection:
 
     def enter(self, entered: RoomEntered) -> bool:
         """See hub.Member."""
-        if self.state is not State.OPEN:
+        if self.state is not State.OPEN or entered.offset <= self.left.get(entered.room, 0):  # out again since
             return False
         if entered.room in self.rooms:  # out and in again, and it heard of neither: now the first is over
             self.rooms[entered.room] = max(self.rooms[entered.room], entered.offset)

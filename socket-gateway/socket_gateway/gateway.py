@@ -16,7 +16,7 @@ from pulsar_data.accounts import ACCOUNT_EVENT
 from pulsar_data.clock import Clock
 from pulsar_data.commands import Command
 from pulsar_data.config import Live
-from pulsar_data.deliveries import Delivery, Item, Publication, RoomEntered, RoomLeft, RoomNotice, UserNews
+from pulsar_data.deliveries import Delivery, Item, Publication, Reply, RoomEntered, RoomLeft, RoomNotice, UserNews
 from pulsar_data.errors import Disconnect, ErrorCode
 from pulsar_data.news import ProfileChanged
 from pulsar_data.queries import Query
@@ -28,6 +28,7 @@ from socket_gateway.backlog import Backlog
 from socket_gateway.broker import Broker
 from socket_gateway.config_reader import ConfigReader
 from socket_gateway.connection import Connection
+from socket_gateway.debts import Debts
 from socket_gateway.door import Door
 from socket_gateway.interest import Interest
 from socket_gateway.issuers import Issuer
@@ -60,6 +61,8 @@ def _traces(settings: Settings, gateway: str) -> Traces:
     return RecordedTraces(settings.traces, gateway)
 
 
+DEAF: Final = 10.0
+"""Seconds without Redis after which others take a gateway for dead, and send it no publications any more."""
 AWAY: Final = 300.0
 """Seconds without deliveries after which who entered or left a room may never be told; see cli/chattifier/topics.py."""
 LOOK: Final = 1.0
@@ -92,8 +95,10 @@ class Gateway:
         self.server_api = ServerApi(self, _service_tokens(settings))
         self.door = Door(settings)
         self.paces = Paces(self._loop)
+        self.debts = Debts(self.limits.owed, self.limits.kernel, self.later)
         self._connections: set[Connection] = set()
         self._redis_losses = 0
+        self._cut_off = False
         self.draining = False
 
     async def run(self) -> None:
@@ -238,6 +243,8 @@ class Gateway:
                 case UserNews():
                     self.hub.tell(item.user, pushes.news(item))
                 case _:
+                    if isinstance(item, Reply) and item.error is None:
+                        self._hears_of_redis()
                     self.requests.resolve(item)
         except Exception:  # the edge of the process: one bad item must not stop the others
             log.exception("delivery_failed", item=item.type)
@@ -251,6 +258,14 @@ class Gateway:
         """Redis has lost its data. Rooms go on, but that somebody entered one may have been lost with it."""
         self._redis_losses += 1
         self._come_again()
+
+    def _hears_of_redis(self) -> None:
+        """Others do what needs it. If we have not reached it for so long, publications go past us: let all go there."""
+        cut_off = self._registry.unseen > DEAF
+        if cut_off and not self._cut_off:
+            log.warning("cut_off_from_redis", seconds=round(self._registry.unseen))
+            self._come_again()
+        self._cut_off = cut_off
 
     def _come_again(self) -> None:
         """Everybody here opens a session again, in no hurry: all at once would be a storm just when all recovers."""

@@ -135,8 +135,7 @@ class Opening:
         if frames is None:
             self._connection.close(Disconnect.INSUFFICIENT_STATE)
             return
-        self._connection.opened()
-        self._connection.answer(protocol.connected(self._number, self._result(opened), self._subs(rooms)))
+        self._connection.opened(protocol.connected(self._number, self._result(opened), self._subs(rooms)))
         for frame in frames:
             self._connection.push(frame)
         for move in self._gateway.backlog.moves(self._connection.user):

@@ -96,6 +96,11 @@ class Registry:
         """Registered, and seen by Redis within the last seconds."""
         return self._registered and time.monotonic() - self._seen < TIMEOUT + self._limits.heartbeat
 
+    @property
+    def unseen(self) -> float:
+        """Seconds since Redis was seen; 0 before it ever was."""
+        return time.monotonic() - self._seen if self._registered else 0.0
+
     async def run(self) -> None:
         """Heartbeat, interest and presence at every beat, at once where a room asks for it; a sweep now and then."""
         swept = touched = time.monotonic()

@@ -44,6 +44,9 @@ class Limits(GatewayLimits):
     """Bytes of the first command, which has positions, and is parsed before anybody knows whose it is."""
     kernel: int = 256 * 1024
     """Bytes the kernel may hold for a socket besides: left to itself it grows to megabytes for a reader that sleeps."""
+    owed: int = 256 * MIB
+    """Bytes that all clients together have not taken, those in the kernel too: above it the users who owe the most are
+    cut off (3008). With what a gateway needs else it is to fit into the memory it is given, 768 MiB in k8s/base."""
     stall: float = 10.0
     """Who takes nothing of what it is owed for so long counts as slow (3008), and the connection is aborted."""
     linger: float = 3.0

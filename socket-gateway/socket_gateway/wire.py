@@ -26,6 +26,9 @@ LINGER: Final = 3.0
 CONTROL: Final = 64 * 1024
 """Unsent bytes above which a peer that sends pings without reading the pongs is cut off."""
 FRAGMENTS: Final = 1024
+PINGS: Final = 10.0
+"""WebSocket pings and pongs that a peer may send each second, `PINGS_BURST` at once. We send none, and SDKs few."""
+PINGS_BURST: Final = 50
 PIECE: Final = 16 * 1024
 """Bytes read at once. Left to itself asyncio reads 256 KiB, two thousand commands, of each socket that has them, before
 anybody else gets a turn."""
@@ -55,6 +58,9 @@ class Writer(Protocol):
         `deaf`: until then read no more of it, whatever it sends. `held`: not even then end our half of it.
         """
 
+    def cut_off(self) -> None:
+        """Forget what is unsent, and be gone."""
+
 
 def text_frame(payload: bytes) -> bytes:
     """A complete WebSocket text frame of a server: RFC 6455, 5.2, without masking."""
@@ -78,6 +84,9 @@ class Socket(WebSocketsSansIOProtocol, BufferedProtocol):
     """Seconds; see settings.Limits.stall."""
     stalled = False
     """See Writer."""
+    pings = 0.0
+    pinged = 0.0
+    """How many there are of a bucket that leaks, and as of when."""
 
     def connection_made(self, transport: BaseTransport) -> None:
         """Bounds what the kernel holds for this socket as well, in either direction, and for how long.
@@ -140,6 +149,10 @@ class Socket(WebSocketsSansIOProtocol, BufferedProtocol):
         self.conn.send_close(code, reason)
         self._closing(linger, deaf=deaf, held=held)
 
+    def cut_off(self) -> None:
+        """See Writer."""
+        self.transport.abort()
+
     def _closing(self, linger: float, *, deaf: bool = False, held: bool = False) -> None:
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
@@ -164,6 +177,19 @@ class Socket(WebSocketsSansIOProtocol, BufferedProtocol):
         """Answers, unless the peer lets the answers pile up."""
         super().handle_ping()
         if self.transport.get_write_buffer_size() > CONTROL:
+            self.transport.abort()
+        self._count_ping()
+
+    def handle_pong(self, event: Frame) -> None:
+        """Nobody has asked for it."""
+        self._count_ping()
+
+    def _count_ping(self) -> None:
+        """They are no commands, and cost as much: who sends nothing else is cut off."""
+        now = self.loop.time()
+        self.pings = max(0.0, self.pings - (now - self.pinged) * PINGS) + 1
+        self.pinged = now
+        if self.pings > PINGS_BURST:
             self.transport.abort()
 
     def handle_cont(self, event: Frame) -> None:

@@ -14,6 +14,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+from websockets.typing import Subprotocol
 
 from .client import session
 from .people import Person
@@ -232,3 +235,27 @@ async def test_many_commands_in_one_packet_are_answered_in_order(url: str, peopl
         await connection.send(*[frame(TEXT, b'{"id":%d,"ping":{}}' % number) for number in range(2, 300)])
         for number in range(2, 300):
             assert await connection.reply() == {"id": number, "ping": {}}
+
+
+@pytest.mark.parametrize("opcode", [PING, PONG])
+async def test_who_sends_pings_without_end_is_cut_off(url: str, people: People, opcode: int) -> None:
+    """Some are answered, at a rate that no library needs; they are no commands, and would cost us as much as those."""
+    async with session(url, people[1].token) as (bystander, _), raw(url, people[0].token) as connection:
+        await connection.send(*[frame(PING)] * 30)
+        assert [await connection.read() for _ in range(30)] == [(PONG, b"")] * 30
+        await connection.send(frame(TEXT, b'{"id":2,"ping":{}}'))
+        assert await connection.reply() == {"id": 2, "ping": {}}
+        await connection.send(*[frame(opcode)] * 1000)
+        await connection.ended()
+        assert (await bystander.ask(ping={}))["ping"] == {}
+
+
+async def test_who_wants_the_binary_form_only_is_told_so(url: str) -> None:
+    """Before the handshake is over: afterwards there would be nothing but an SDK that gives up."""
+    with pytest.raises(InvalidStatus) as refused:
+        await connect(url, subprotocols=[Subprotocol("centrifuge-protobuf")], proxy=None)
+    assert refused.value.response.status_code == 400
+    assert b"JSON" in refused.value.response.body
+    both = [Subprotocol("centrifuge-protobuf"), Subprotocol("centrifuge-json")]
+    async with connect(url, subprotocols=both, proxy=None) as socket:
+        assert socket.subprotocol == "centrifuge-json"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from pulsar_data.model import UserId
 from socket_gateway.opening import DROPS
 from socket_gateway.settings import Limits
 from tests.clients.waiting import until
@@ -300,3 +302,47 @@ async def test_a_drain_closes_everybody_with_3001_and_leaves(stack: Any, jwks: P
         fresh = time.time() * 1000 - 5000  # as chat-router and the other gateways see it: no heartbeat
         assert (redis.zscore("gateways", gateway.gateway.id) or 0) < fresh
         assert redis.hget(f"user:{people[0].id}:gateways", gateway.gateway.id) is None
+
+
+async def test_readers_that_stop_together_cannot_fill_the_memory(stack: Any, jwks: Path, people: People) -> None:
+    """Each owes less than one may; where all owe too much together, whoever owes most by all their sockets goes."""
+    ada, grace, mallory = people
+
+    async def small() -> socket.socket:
+        dialled = socket.socket()
+        dialled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 * 1024)
+        dialled.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(dialled, ("127.0.0.1", urlsplit(gateway.url).port))
+        return dialled
+
+    limits = Limits(owed=4 * 1024 * 1024, stall=60.0, kernel=8 * 1024, drain=0.1)
+    async with (
+        AsyncExitStack() as asleep,
+        running(stack, jwks, limits) as gateway,
+        session(gateway.url, ada.token) as (one, _),
+        session(gateway.url, grace.token) as (two, _),
+    ):
+        sleepers = [
+            (await asleep.enter_async_context(session(gateway.url, mallory.token, dial=small)))[0] for _ in range(8)
+        ]
+        room = await make_room(one, grace, mallory)
+        for sleeper in sleepers:
+            await sleeper.until(lambda sleeper=sleeper: sleeper.pushes)  # type: ignore[misc]
+            sleeper.socket.transport.pause_reading()
+        sent = 0
+        async with asyncio.timeout(120):
+            while gateway.gateway.hub.has_user(UserId(mallory.id)):
+                sends = [
+                    {"rpc": {"method": "message.send", "data": {"room": room, "key": key(), "text": "x" * 4000}}}
+                    for _ in range(14)
+                ]
+                sent += len(await wire_sends(one, sends))
+                assert sum(sleeper.unsent for sleeper in gateway.gateway._connections) < 2 * limits.owed
+        assert sent * 4000 < limits.unsent, "each was closed for itself"
+        for wire in (one, two):
+            await wire.heard(room, sent)
+        exposition, _ = gateway.gateway.metrics.exposition()
+        assert 'chattifier_gateway_connections_closed_total{code="3008"} 8.0' in exposition.decode()
+        for sleeper in sleepers:
+            sleeper.socket.transport.resume_reading()
+            assert await sleeper.closed() == 1006
