@@ -84,9 +84,9 @@ class Backlog:
             self._give_up(token)
 
     def _give_up(self, token: int) -> None:
-        opening = self._openings[token]
-        self.end(token)
-        opening.fail()
+        if (opening := self._openings.get(token)) is not None:  # another's failure may have ended it
+            self.end(token)
+            opening.fail()
 
     def keep(self, room: RoomId, kept: Kept) -> None:
         """A publication has come."""

@@ -127,7 +127,7 @@ class Broker:
             client=client,
             commands=_producer(client, topics.COMMANDS, limits.command),
             queries=_producer(client, topics.QUERIES, limits.query),
-            sessions=client.create_reader(topics.SESSIONS, pulsar.MessageId.latest, reader_listener=sessions.listener),
+            sessions=from_here(client, topics.SESSIONS, self._id, sessions.listener),
             deliveries=client.subscribe(
                 topics.gateway(self._id),
                 SUBSCRIPTION,
@@ -211,6 +211,21 @@ def _at_once(handle: OnData) -> Callable[[pulsar.Message], Steps]:
         yield None
 
     return steps
+
+
+def from_here(client: pulsar.Client, topic: str, name: str, listener: Callable[..., None]) -> pulsar.Reader:
+    """A reader of all that comes from now on, also if the broker is away before anything has come.
+
+    One that starts at `latest` starts there again when it reconnects, and never sees what came meanwhile. Where a topic
+    ends only a subscription can ask: one of this `name`, for a moment.
+    """
+    asks = client.subscribe(topic, name, initial_position=pulsar.InitialPosition.Latest)
+    try:
+        last = asks.get_last_message_id()
+    finally:
+        asks.unsubscribe()
+        asks.close()
+    return client.create_reader(topic, last, reader_listener=listener)
 
 
 def _nobody() -> None:

@@ -90,6 +90,8 @@ class Presence:
         self._tell = tell
         self._here: dict[UserId, dict[str, Present]] = {}
         self._entries: dict[str, _Entry] = {}
+        self._dead: set[str] = set()
+        """Gateways that are ours to bury, of which not everybody was told yet."""
 
     def came(self, connection: Present) -> None:
         """A session is open."""
@@ -181,13 +183,18 @@ class Presence:
             self._tell(PresenceChanged(user=user, client=client, online=online, rooms=tuple(rooms)))
 
     async def bury(self, memory: redis.Redis, age: float) -> None:
-        """Tell of those who were connected to gateways that have had no heartbeat for `age` seconds."""
-        for dead in _texts(await memory.eval(BURY, 1, redis_keys.GATEWAYS, round(age * 1000))):
-            log.info("gateway_buried", gateway=dead)
+        """Tell of those who were connected to gateways that have had no heartbeat for `age` seconds.
+
+        Raises what Redis raises: then again.
+        """
+        self._dead.update(_texts(await memory.eval(BURY, 1, redis_keys.GATEWAYS, round(age * 1000))))
+        for dead in list(self._dead):
             left = await memory.hgetall(redis_keys.gateway_presence(dead))
             for some in chunks(list(_entries(left).items())):
                 await self._bury(memory, dead, some)
             await memory.delete(redis_keys.gateway_presence(dead))
+            self._dead.discard(dead)
+            log.info("gateway_buried", gateway=dead)
 
     async def _bury(self, memory: redis.Redis, dead: str, some: Sequence[tuple[str, str]]) -> None:
         keys = [redis_keys.presence(UserId(user)) for user, _ in some]

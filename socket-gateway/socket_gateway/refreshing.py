@@ -49,6 +49,8 @@ def _checked(connection: Connection, number: int, identity: Identity, answer: An
     if error is None:
         connection.renewed(identity)
         connection.reply(number, "refresh", to_json(_result(connection, identity)))
+    elif error.code == ErrorCode.TOKEN_EXPIRED:  # of a session that goes on: it is to come back with a newer one
+        connection.close(Disconnect.EXPIRED)
     elif error.code == ErrorCode.UNAUTHORIZED:
         connection.close(Disconnect.INVALID_TOKEN)
     else:

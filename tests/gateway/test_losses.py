@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from pulsar_data.deliveries import Delivery, Publication
 from pulsar_data.events import MessageSent
 from pulsar_data.ids import new_key
 from pulsar_data.model import RoomId, UserId
+from socket_gateway import broker
 from socket_gateway.settings import Limits
+from tests.clients.waiting import until
 
 from .client import session
 from .people import Person, make_room, say, sign_in
@@ -182,3 +185,53 @@ async def test_logout_closes_the_sockets_of_that_session_only(stack: Any, people
             (await asyncio.to_thread(http.post, "/user/logout", headers=bearer)).raise_for_status()
             assert await one.closed() == await two.closed() == 3503
             assert (await stays.ask(ping={}))["ping"] == {}
+
+
+async def test_a_gateway_that_alone_is_cut_off_from_redis_lets_everybody_go(
+    stack: Any, jwks: Path, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After ten seconds others take it for dead, and nothing is published to it: acks would be all that comes."""
+
+    async def silent(**_: object) -> list[int]:
+        raise ConnectionError("nobody there")
+
+    ada, grace, _ = people
+    async with (
+        running(stack, jwks, Limits(rejoin=0.2, drain=0.1)) as gateway,
+        session(gateway.url, ada.token) as (one, _),
+        session(gateway.url, grace.token) as (two, _),
+    ):
+        room = await make_room(one, grace)
+        monkeypatch.setattr(gateway.gateway._registry, "_beat_once", silent)
+        async with asyncio.timeout(30):
+            while not one.over:
+                with suppress(asyncio.CancelledError):  # the socket has ended under its question
+                    await say(one, room)
+                await asyncio.sleep(0.5)
+        assert await one.closed() == await two.closed() == 3010
+
+
+async def test_a_revocation_behind_the_death_of_a_broker_is_heard_though_none_came_before(stack: Any) -> None:
+    """A reader that started at the latest would start there again: behind what was published meanwhile."""
+    topic, heard = f"persistent://public/default/from-here-{new_key(int(time.time() * 1000))}", list[bytes]()
+    client = pulsar.Client(stack.pulsar.service_url, logger=pulsar.ConsoleLogger(pulsar.LoggerLevel.Error))
+    path = f"/admin/v2/{topic.replace('://', '/')}"
+    try:
+        producer = client.create_producer(topic)
+        producer.send(b"before")
+        reader = broker.from_here(client, topic, "gw-test", lambda _, message: heard.append(message.data()))
+        async with httpx.AsyncClient(base_url=stack.pulsar.admin_url, timeout=30, trust_env=False) as admin:
+            for number in range(5):
+                (await admin.put(f"{path}/unload")).raise_for_status()  # as if the broker had died
+                await asyncio.to_thread(producer.send, str(number).encode())
+            subscriptions = (await admin.get(f"{path}/subscriptions")).json()
+        await until("all are heard", lambda: _heard(heard, 5), 30)
+        assert heard == [b"0", b"1", b"2", b"3", b"4"]
+        assert "gw-test" not in subscriptions, "whoever asked has left something behind"
+        reader.close()
+    finally:
+        client.close()
+
+
+async def _heard(heard: list[bytes], count: int) -> bool:
+    return len(heard) >= count

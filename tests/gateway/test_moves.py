@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,16 @@ import pulsar
 import pytest
 
 from pulsar_data import topics
-from pulsar_data.deliveries import Delivery, RoomLeft, RoomNotice, UserNews
+from pulsar_data.deliveries import Delivery, RoomEntered, RoomLeft, RoomNotice, UserNews
 from pulsar_data.events import MessageRead
 from pulsar_data.model import RoomId, UserId
+from pulsar_data.rooms import RoomSummary
+from socket_gateway.wire import text_frame
 
 from .client import Json, Wire, session
 from .people import Person, key, make_room, say
 from .running import Running, running
+from .test_frames import TEXT, frame, raw
 
 pytestmark = [pytest.mark.stack, pytest.mark.anyio]
 People = tuple[Person, Person, Person]
@@ -169,3 +173,50 @@ async def test_leaving_and_coming_back_works_on_the_real_stack(stack: Any, peopl
         sent = await say(one, room, "welcome back")
         await two.until(lambda: sent["offset"] in two.offsets(room))
         assert "behind its back" not in [event.get("text") for event in two.events(room)]
+
+
+async def test_news_of_a_user_waits_for_the_answer_to_the_connect(stack: Any, jwks: Path, people: People) -> None:
+    """SDKs drop what comes before, and until it is answered nobody has said that this token may hear it."""
+    ada = people[0]
+    async with running(stack, jwks) as gateway, raw(gateway.url) as connection:
+        hub = gateway.gateway.hub
+        await connection.send(frame(TEXT, json.dumps({"id": 1, "connect": {"token": ada.token}}).encode()))
+        async with asyncio.timeout(15):
+            while not hub.has_user(UserId(ada.id)):  # noqa: ASYNC110 - a state
+                await asyncio.sleep(0)
+        hub.tell(UserId(ada.id), text_frame(b'{"push":{"channel":"user:x"}}'))
+        first, second = [json.loads((await connection.read())[1]) for _ in range(2)]
+        assert "connect" in first
+        assert second == {"push": {"channel": "user:x"}}
+
+
+async def test_who_is_out_of_a_room_is_not_let_in_by_a_repeat(stack: Any, jwks: Path, people: People) -> None:
+    """A broker that died may deliver both again, and the entrance comes first."""
+    ada, grace, _ = people
+    async with (
+        running(stack, jwks) as gateway,
+        session(stack.gateways[0], ada.token) as (one, _),
+        session(gateway.url, grace.token) as (two, _),
+    ):
+        room = await make_room(one, grace)
+        channel = f"room:{room}"
+        await two.until(lambda: told(two, channel, "subscribe"))
+        (subscribed,) = told(two, channel, "subscribe")
+        summary = RoomSummary.model_validate_json(json.dumps(subscribed["data"]))
+        entered = RoomEntered(
+            user=UserId(grace.id), room=RoomId(room), epoch=int(summary.head.epoch), offset=summary.head.offset,
+            summary=summary,
+        )  # fmt: skip
+        await one.rpc("member.remove", {"room": room, "key": key(), "user": grace.id})
+        await two.until(lambda: told(two, channel, "unsubscribe"))
+        out = _left(grace, room, entered.epoch, entered.offset + 1)
+        await deliver(stack, gateway, entered, out)
+        await say(one, room, "behind its back")
+        await deliver(stack, gateway, UserNews(user=UserId(grace.id), news=_read(grace, room)))
+        await two.until(lambda: news(two, grace.id, "message_read"))
+        assert len(told(two, channel, "subscribe")) == 1
+        assert RoomId(room) not in gateway.gateway.hub.rooms()
+
+
+def _read(who: Person, room: str) -> MessageRead:
+    return MessageRead(room=RoomId(room), epoch=1, head=1, time=int(time.time() * 1000), actor=UserId(who.id), seq=1)
