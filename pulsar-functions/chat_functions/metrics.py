@@ -47,6 +47,7 @@ def _histogram(name: str, says: str, *labels: str, buckets: tuple[float, ...] = 
 BATCH_SIZE = _histogram("batch_size", "Messages that were taken at once.", buckets=SIZES)
 ACKS = _counter("acks", "Messages acked: their effects are durable.")
 ACK_FAILURES = _counter("ack_failures", "Acks that could not be sent; the message comes again.")
+REDIS_MEMORY = _gauge("redis_memory_ratio", "The part of its maxmemory that Redis uses; 0 without a bound.")
 IN_FLIGHT = _gauge("in_flight", "Messages taken and not acked yet.")
 OLDEST = _gauge("oldest_unacked_seconds", "Age of the oldest message in flight, since it was published; 0 without one.")
 PARKED = _gauge("parked_rooms", "Rooms that wait, with everything behind what they wait for.")

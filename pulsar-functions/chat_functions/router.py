@@ -45,6 +45,7 @@ from chat_functions.outbox import Outbox, prepare_deliveries
 from chat_functions.producers import Outgoing, TopicProducer
 from chat_functions.rebuild import Rebuild
 from chat_functions.redis_link import RedisLink, RedisUnavailable, call
+from chat_functions.redis_memory import RedisMemory
 from chat_functions.settings import Settings
 from chat_functions.tables import Tables
 from chat_functions.work import Work
@@ -74,6 +75,7 @@ class ChatRouter:
         self._inbox = inbox
         self._tasks = tasks
         self._redis = RedisLink(settings.redis_url, SCRIPTS)
+        self._memory = RedisMemory(self._redis)
         self._clock = Clock()
         self._tables = Tables(settings)
         self._events = TopicProducer(client, topics.EVENTS, schema=EventSchema())
@@ -94,6 +96,7 @@ class ChatRouter:
             prepare_deliveries(self._redis, self._outbox, self._live.now),
         )
         self._tasks.create_task(shared_clock.follow(self._redis, self._clock))
+        self._tasks.create_task(self._memory.follow())
         self._tasks.create_task(self._give_up())
 
     async def _give_up(self) -> None:
@@ -187,7 +190,7 @@ class ChatRouter:
             elif isinstance(command, MarkRead):
                 queue_may_read(pipe, run_id, command.room, command.actor, command.seq)
             else:
-                queue_number(pipe, run_id, stages.request(work, now, self._live.now), now, ttl)
+                queue_number(pipe, run_id, stages.request(work, now, self._live.now, full=self._memory.full), now, ttl)
 
     async def _settle(
         self, room: RoomId, outcomes: Sequence[tuple[Work, Outcome | str]], behind: list[Work]

@@ -27,6 +27,7 @@ from pulsar_data.commands import (
     SendMessage,
     UpdateRoom,
 )
+from pulsar_data.errors import ErrorCode
 from pulsar_data.events import MessageRead, RoomEvent
 from pulsar_data.model import RoomId, UserId
 
@@ -159,13 +160,14 @@ def must_ask(work: Work) -> bool:
     return bool(rulebook.strangers(work.command))
 
 
-def request(work: Work, now: int, settings: Settings) -> Request:
-    """What NUMBER is asked; `now` in ms."""
+def request(work: Work, now: int, settings: Settings, *, full: bool = False) -> Request:
+    """What NUMBER is asked; `now` in ms. `full`: there is no room in Redis for anything new."""
     command, sender = work.asked, work.sender
+    verdict = int(ErrorCode.INTERNAL) if full else work.verdict
     return Request(
         command.room, rulebook.operation(command), command.actor, command.key, work.digest,
         origin=f"{sender.gateway}/{sender.request}" if sender else work.incoming.source,
-        looked_up=work.looked_up, old_key=_is_old(command.key, now), verdict=work.verdict,
+        looked_up=work.looked_up, old_key=_is_old(command.key, now), verdict=verdict,
         asks=rulebook.asks(command, work.found, settings),
     )  # fmt: skip
 
