@@ -35,7 +35,14 @@ UNKNOWN = "?"
 """Of a message that Cassandra does not give: whatever was to be done to it is refused for the moment (100)."""
 LONGEST = 1.0
 """Seconds between two tries."""
+TRIED = 5.0
+"""Seconds for which Cassandra is believed to be away, once nobody could be told anything: until then, the next one asks
+for SHORT only."""
+SHORT = 1.0
+IN_ALL = 4
+"""So many times AT_ONCE questions are under way at the same time: whoever names thousands waits for their turn."""
 Rows = list[tuple[Any, ...]]
+Question = tuple[str, Sequence[object]]
 
 
 class LookUps:
@@ -47,6 +54,8 @@ class LookUps:
     def __init__(self, tables: Tables, live: Live[Settings]) -> None:
         self._tables = tables
         self._live = live
+        self._turns = asyncio.Semaphore(IN_ALL)
+        self._away = float("-inf")
 
     async def users(self, works: Sequence[Work]) -> None:
         """Sets `verdict` of each work that has none: 402 if it names somebody who does not exist, 106 for one with too
@@ -55,8 +64,10 @@ class LookUps:
         named = sorted({user for work in works for user in rulebook.strangers(work.asked)})
         entering = sorted({user for work in works for user in rulebook.newcomers(work.asked)})
         limit = self._live.now.room_limit
-        users = await self._ask([(READ_USER, [uuid.UUID(user)]) for user in named])
-        rooms = await self._ask([(READ_ROOMS, [uuid.UUID(user)]) for user in entering])
+        questions: list[Question] = [(READ_USER, [uuid.UUID(user)]) for user in named]
+        questions += [(READ_ROOMS, [uuid.UUID(user)]) for user in entering]
+        answers = await self._ask(questions)
+        users, rooms = answers[: len(named)], answers[len(named) :]
         unknown = {user for user, rows in zip(named + entering, users + rooms, strict=True) if rows is None}
         missing = {user for user, rows in zip(named, users, strict=True) if rows is not None and not _is_active(rows)}
         full = {user for user, rows in zip(entering, rooms, strict=True) if rows and rows[0][0] >= limit}
@@ -91,20 +102,28 @@ class LookUps:
 
     async def _messages(self, works: Sequence[Work]) -> list[str | None]:
         """As the rules want to know it; None where the message is not there because message-store is behind."""
-        questions: list[tuple[str, Sequence[object]]] = []
+        questions: list[Question] = []
         for work in works:
             room, seq = uuid.UUID(work.room), _seq(work)
             questions += [(READ_MESSAGE, [room, seq // BUCKET, seq]), (READ_STORED, [room])]
         answers = await self._ask(questions)
         return [_told(_seq(work), *answers[2 * place : 2 * place + 2]) for place, work in enumerate(works)]
 
-    async def _ask(self, questions: Sequence[tuple[str, Sequence[object]]]) -> list[Rows | None]:
+    async def _ask(self, questions: Sequence[Question]) -> list[Rows | None]:
         """The rows of each, None of those that were not told in time. Some at a time: a room with a thousand first
         members is two thousand questions, and only what is late is repeated.
         """
-        await self._tables.connected()
         answers: list[Rows | None] = [None] * len(questions)
-        waiting, end, delay = list(range(len(questions))), time.monotonic() + LATE, 0.02
+        if not questions:
+            return answers
+        patience = SHORT if time.monotonic() - self._away < TRIED else LATE
+        try:
+            async with asyncio.timeout(patience):
+                await self._tables.connected()
+        except TimeoutError:
+            self._away = time.monotonic()
+            return answers
+        waiting, end, delay = list(range(len(questions))), time.monotonic() + patience, 0.02
         while waiting:
             late = []
             for start in range(0, len(waiting), AT_ONCE):
@@ -116,16 +135,20 @@ class LookUps:
                         late.append(place)
                     else:
                         answers[place] = answer
-            if not late or time.monotonic() > end:
+            if not late:
+                return answers
+            if time.monotonic() > end:
+                self._away = time.monotonic()
                 return answers
             logs.warning("waiting", seconds=delay, questions=len(late))
             await asyncio.sleep(delay)
             waiting, delay = late, min(2 * delay, LONGEST)
         return answers
 
-    async def _ask_once(self, questions: Sequence[tuple[str, Sequence[object]]]) -> list[Rows | TablesUnavailable]:
+    async def _ask_once(self, questions: Sequence[Question]) -> list[Rows | TablesUnavailable]:
         bound: list[Statement] = [self._tables.bind(cql, values) for cql, values in questions]
-        return await self._tables.execute(bound)
+        async with self._turns:
+            return await self._tables.execute(bound)
 
 
 def _key(work: Work) -> list[object]:

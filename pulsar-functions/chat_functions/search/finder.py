@@ -6,8 +6,10 @@ edited or deleted a moment ago is never found for what it does not say any more.
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 
 from chat_functions.history import History, within_bytes
@@ -18,7 +20,7 @@ from chat_functions.search.words import Words, words_of
 from chat_functions.tables import Statement, Tables, TablesUnavailable
 from pulsar_data.errors import ChatError, ErrorCode
 from pulsar_data.events import MessageEdited, MessageSent
-from pulsar_data.model import RoomId
+from pulsar_data.model import RoomId, UserId
 from pulsar_data.queries import SearchMessages
 from pulsar_data.results import Found
 from pulsar_data.rooms import Message
@@ -32,6 +34,10 @@ FRESH = 10_000
 """ms: what was written or edited so lately is looked at whether the index has it or not."""
 CHUNK = 100
 """Messages read at once."""
+OF_ONE = 4
+"""Searches of one user at the same time; one more is refused (111)."""
+OF_ALL = 4
+"""Searches that look at the same time, here; more wait: nothing else that is read costs as much."""
 
 
 class Search:
@@ -42,9 +48,25 @@ class Search:
         self._readings = readings
         self._history = history
         self._log = room_log
+        self._searching: Counter[UserId] = Counter()
+        self._turns = asyncio.Semaphore(OF_ALL)
 
     async def find(self, query: SearchMessages) -> Found:
-        """The newest hits below `before`, at most `limit`. ChatError 107 if the query holds no word."""
+        """The newest hits below `before`, at most `limit`. ChatError 107 if the query holds no word, 111 if its user
+        searches for too much at the same time.
+        """
+        if self._searching[query.user] >= OF_ONE:
+            raise ChatError(ErrorCode.TOO_MANY_REQUESTS)
+        self._searching[query.user] += 1
+        try:
+            async with self._turns:
+                return await self._find(query)
+        finally:
+            self._searching[query.user] -= 1
+            if not self._searching[query.user]:
+                del self._searching[query.user]
+
+    async def _find(self, query: SearchMessages) -> Found:
         words = words_of(query.text)
         if not words.asked:
             raise ChatError(ErrorCode.BAD_REQUEST, "there is no word in the query")
