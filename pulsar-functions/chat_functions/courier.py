@@ -134,7 +134,10 @@ class Courier:
 
     async def _summary(self, work: Work) -> Reply:
         request = (work.sender or NOBODY).request
-        view = await retrying(lambda: entrance.look(self.redis, work.room, work.asked.actor), (RedisUnavailable,))
+        try:
+            view = await retrying(lambda: entrance.look(self.redis, work.room, work.asked.actor), (RedisUnavailable,))
+        except entrance.RoomLostError:  # who asks again with the same key is shown it
+            return Reply(request=request, error=RpcError.of(ErrorCode.INTERNAL))
         if view is None:  # made once, and left since then
             return Reply(request=request, error=RpcError.of(ErrorCode.NOT_A_MEMBER))
         return Reply(request=request, result=view.summary.to_dict())

@@ -19,6 +19,11 @@ from pulsar_data import redis_keys
 from pulsar_data.deliveries import Item, RoomEntered, RoomLeft
 from pulsar_data.model import RoomId, UserId
 
+
+class RoomLostError(Exception):
+    """Redis has lost the room just now: nobody can say who is a member before somebody brings it back."""
+
+
 DAY = 86_400_000
 """ms in which departures are counted."""
 
@@ -33,8 +38,10 @@ def queue_look(pipe: Pipeline, run_id: str, room: RoomId, user: UserId) -> None:
 
 
 async def look(redis: RedisLink, room: RoomId, user: UserId) -> View | None:
-    """The room as that member sees it now; None if it is no member, or the room is gone. Raises RedisUnavailable."""
+    """The room as that member sees it now; None if it is no member. Raises RedisUnavailable, RoomLostError."""
     answer = (await redis.execute(lambda pipe, run_id: queue_look(pipe, run_id, room, user)))[0]
+    if answer[0] == "lost":
+        raise RoomLostError(room)
     return read_view(room, answer) if answer[0] == "open" else None
 
 
@@ -65,8 +72,14 @@ class Left:
 
 
 async def let_out(redis: RedisLink, left: Left) -> dict[str, list[Item]]:
-    """After COMMIT. As let_in. Nothing happens if the user is a member again: then this is a repeat that comes late."""
-    if await look(redis, left.room, left.user) is not None:
+    """After COMMIT. As let_in. Nothing happens if the user is a member again: then this is a repeat that comes late.
+
+    Nor where that cannot be told: an inbox may have rooms that are left, and the event itself ends what is open.
+    """
+    try:
+        if await look(redis, left.room, left.user) is not None:
+            return {}
+    except RoomLostError:
         return {}
     *_, gateways = await redis.execute(lambda pipe, _: _clear_inbox(pipe, left))
     told = RoomLeft(user=left.user, room=left.room, epoch=left.epoch, offset=left.offset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ class Readings:
         """
         answer = await self._look(room, user, events=events)
         if answer[0] == "lost":
-            await self._check_known(room, user)
+            await self._check_known(room, user)  # of a direct room of others, too, nobody else has it brought back
             await self._views.read([room], user, deadline)
             answer = await self._look(room, user, events=events)
         match answer[0]:
@@ -85,10 +86,15 @@ class Readings:
         return answer
 
     async def _check_known(self, room: RoomId, user: UserId) -> None:
-        if await self._tables.read(READ_KIND, [uuid.UUID(room)]):
-            return
-        if user == SYSTEM or room not in await self._copies.inbox(user):
+        """ChatError 400 if there is no such room, or it is a direct one of others: as quick, and with as much work."""
+        rows, is_theirs = await asyncio.gather(
+            self._tables.read(READ_KIND, [uuid.UUID(room)]), self._has(user, room)
+        )  # fmt: skip
+        if not is_theirs and (not rows or (rows[0][0] == "direct" and user != SYSTEM)):
             raise ChatError(ErrorCode.ROOM_NOT_FOUND)
+
+    async def _has(self, user: UserId, room: RoomId) -> bool:
+        return user != SYSTEM and room in await self._copies.inbox(user)
 
 
 def _queue_read(pipe: Pipeline, run_id: str, room: RoomId, user: UserId, *, events: bool) -> None:

@@ -79,13 +79,14 @@ class Recovery:
 
 
 def _readable(view: View, missed: Events) -> bool:
-    """Whether the reader may see all of it: nothing from before it joined where that counts, nothing that expired.
+    """Whether the reader may see all of it: nothing of messages before it joined where that counts, nor what expired.
 
-    An edit has the text of its message.
+    An edit has the text of its message, a reaction somebody's words about it.
     """
     now = time.time_ns() // 1_000_000
     return not any(
-        isinstance(event, MessageSent | MessageEdited) and (event.seq < view.first or (event.expires or now + 1) <= now)
+        getattr(event, "seq", view.first) < view.first
+        or (isinstance(event, MessageSent | MessageEdited) and (event.expires or now + 1) <= now)
         for event in missed
     )
 

@@ -21,7 +21,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.connection import HiredisRespSerializer
-from redis.exceptions import DataError, NoScriptError, RedisError, ResponseError
+from redis.exceptions import DataError, NoScriptError, ReadOnlyError, RedisError, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from chat_functions import metrics
@@ -83,6 +83,8 @@ class RedisLink:
         self._scripts = scripts
         self._timeout = timeout
         self._places = asyncio.Semaphore(AT_ONCE)
+        self._run_id = ""
+        """Of the Redis that was met last."""
         self.client: redis.asyncio.Redis = redis.asyncio.Redis.from_url(
             url,
             decode_responses=True,
@@ -103,7 +105,8 @@ class RedisLink:
         for script in self._scripts:
             await connection.send_command("SCRIPT", "LOAD", script.source)
         info = await connection.read_response()
-        connection.chattifier_run_id = _run_id(info)  # type: ignore[attr-defined]
+        self._run_id = _run_id(info)
+        connection.chattifier_run_id = self._run_id  # type: ignore[attr-defined]
         for _ in self._scripts:
             await connection.read_response()
 
@@ -131,11 +134,18 @@ class RedisLink:
             async with asyncio.timeout(self._timeout), self._places:
                 connection = await self.client.connection_pool.get_connection()  # type: ignore[no-untyped-call]
                 pipe.connection = connection
+                if connection.chattifier_run_id != self._run_id:
+                    # Another has its address now. The old one may still be there, and would number what is void.
+                    await connection.disconnect()
+                    await connection.connect()
                 fill(pipe, connection.chattifier_run_id)
                 return await pipe.execute()
         except NoScriptError as error:
             await self.client.connection_pool.disconnect()  # somebody flushed the scripts; connecting loads them
             raise RedisUnavailable("scripts were flushed") from error
+        except ReadOnlyError as error:
+            await self.client.connection_pool.disconnect()  # no primary any more: the address may lead to one
+            raise RedisUnavailable("this Redis is a replica") from error
         except DataError:
             raise  # not Redis: what we ask has no meaning, and will have none
         except ResponseError as error:

@@ -116,7 +116,10 @@ class RoomHistory:
 
 def _check_position(query: ReadHistory, reading: Reading) -> None:
     since = query.since
-    if since is not None and (since.epoch != str(reading.epoch) or since.offset > reading.offset + query.reverse):
+    if since is None:
+        return
+    # Without an epoch it is whatever the room has now, as Centrifuge takes it: some page from offset 0 on.
+    if since.epoch not in ("", str(reading.epoch)) or since.offset > reading.offset + query.reverse:
         raise ChatError(ErrorCode.UNRECOVERABLE_POSITION, "a position of another epoch")
 
 

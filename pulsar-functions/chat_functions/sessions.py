@@ -42,13 +42,8 @@ class Sessions:
         self._recovery = recovery
 
     async def open(self, query: OpenSession) -> SessionOpened:
-        """The snapshot. ChatError 101 if the token's session was revoked; 109 if only this token of it was."""
-        try:
-            account = await self.check(query)
-        except ChatError:
-            if query.external is None and await self._copies.lives(query.user, query.session):
-                raise ChatError(ErrorCode.TOKEN_EXPIRED, "the session has a newer token") from None
-            raise
+        """The snapshot. ChatError as of `check`."""
+        account = await self.check(query)
         await self._redis.execute(lambda pipe, _: _raise_token(pipe, query))  # it is told of what becomes of the user
         if not query.rooms:
             return SessionOpened(request=query.request, user=account.profile)
@@ -59,14 +54,16 @@ class Sessions:
         return SessionOpened(request=query.request, user=account.profile, rooms=opened, more=len(inbox) > SNAPSHOT)
 
     async def check(self, query: OpenSession | CheckSession) -> Account:
-        """Whose token it is. ChatError 101 if it does not count any more."""
+        """Whose token it is. ChatError 101 if the token's session was revoked; 109 if only this token of it was."""
         if query.external is not None:
             account = await self._copies.external(query.user, query.external, query.version)
         else:
             account = await self._copies.account(query.user, query.session, query.version)
-        if account is None:
-            raise ChatError(ErrorCode.UNAUTHORIZED, "the session was revoked")
-        return account
+        if account is not None:
+            return account
+        if query.external is None and await self._copies.lives(query.user, query.session):
+            raise ChatError(ErrorCode.TOKEN_EXPIRED, "the session has a newer token")
+        raise ChatError(ErrorCode.UNAUTHORIZED, "the session was revoked")
 
     async def open_room(self, query: OpenRoom) -> RoomOpened:
         """One room. ChatError 103 for anybody but a member, whether the room exists or not."""

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from chat_functions.numbering import SCRIPTS
-from chat_functions.redis_link import RedisLink
+from chat_functions.redis_link import RedisLink, RedisUnavailable
 
 pytestmark = pytest.mark.anyio
 DELAY = 0.2
@@ -41,4 +41,30 @@ async def test_a_long_way_leaves_time_to_connect(far_redis: str) -> None:
     """With all scripts loaded, within the time that one call may take."""
     link = RedisLink(far_redis, SCRIPTS)
     assert await link.execute(lambda pipe, _: pipe.ping()) == [True]
+    await link.close()
+
+
+async def test_a_connection_to_another_redis_than_the_one_met_last_is_not_used(redis_url: str) -> None:
+    """Both may live where an address has moved: what the old one numbers is void in the new one."""
+    link = RedisLink(redis_url, SCRIPTS)
+    (before,) = await link.execute(lambda pipe, _: pipe.client_id())
+    assert await link.execute(lambda pipe, _: pipe.client_id()) == [before]
+    link._run_id = "of another"
+    (after,) = await link.execute(lambda pipe, run_id: pipe.client_id() if run_id != "of another" else None)
+    assert after != before
+    assert await link.execute(lambda pipe, _: pipe.client_id()) == [after]
+    await link.close()
+
+
+async def test_a_demoted_redis_is_left_for_whoever_has_its_address(redis_url: str) -> None:
+    """It refuses for good what a new connection may be able to do."""
+    link = RedisLink(redis_url, SCRIPTS)
+    (before,) = await link.execute(lambda pipe, _: pipe.client_id())
+    await link.execute(lambda pipe, _: pipe.replicaof("127.0.0.1", "1"))
+    with pytest.raises(RedisUnavailable):
+        await link.execute(lambda pipe, _: pipe.set("x", "y"))
+    (after,) = await link.execute(lambda pipe, _: pipe.client_id())
+    assert after != before
+    await link.execute(lambda pipe, _: pipe.replicaof("NO", "ONE"))
+    await link.execute(lambda pipe, _: pipe.set("x", "y"))
     await link.close()

@@ -5,7 +5,7 @@
 -- ARGV run_id, now ms, operation, actor, digest, origin, epoch in which Cassandra was asked for the key ('' not),
 --      key ttl ms, key is old (0|1), what the router found out about limits and named users (an error code, '' nothing)
 -- A known key gets its first numbers again, whatever the rules say now; only pending ones of this epoch or done ones
--- count as known. A command that was refused is refused when it comes again (by its origin, for a minute), whatever has
+-- count as known. A command that was refused is refused when it comes again (by its origin, for a quarter of an hour), whatever has
 -- changed: its sender was told so. A client's repeat of it is another one. Whether it is known could not be told (100): then no rule is asked, which might find it done by itself.
 -- Returns {outcome, ...}; see numbering.py for the shapes.
 local head = redis.call('HMGET', KEYS[1], 'run', 'state', 'epoch', 'offset', 'seq', 'look_up_until', 'kind', 'voffset',
@@ -21,7 +21,7 @@ if known[10] and string.sub(known[10], 5) == ARGV[6] then return {'refused', ton
 local function refused(code)
   if code ~= 100 and not known[1] then
     redis.call('HSET', KEYS[3], 'refused', code .. ' ' .. ARGV[6])
-    redis.call('PEXPIRE', KEYS[3], 60000)
+    redis.call('PEXPIRE', KEYS[3], 900000)
   end
   return {'refused', code}
 end
