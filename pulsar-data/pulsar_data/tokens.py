@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from pulsar_data.model import Milliseconds, Model, User, Uuid
+from pulsar_data.model import Evolving, Milliseconds, Model, User, Uuid
 
 ISSUED_AHEAD = 2 * 3600
 """Seconds by which the time of issue of a token of ours may be ahead. Session and version decide, not this; but
@@ -52,7 +52,7 @@ class ExternalUser(Model):
     name: str | None = None
 
 
-class SessionsRevoked(Model):
+class SessionsRevoked(Evolving):
     """On topic `sessions`: sockets of this user must close with 3503.
 
     `session` alone: only that one (logout). `except_session`: all but that one (password change). Neither: all.

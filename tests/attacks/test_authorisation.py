@@ -5,6 +5,9 @@ A cell is the error code with which the method is refused, 0 where it is done. A
 
 from __future__ import annotations
 
+import asyncio
+import statistics
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,11 +17,14 @@ from pulsar_data.errors import ErrorCode
 from pulsar_data.ids import direct_room
 from pulsar_data.model import UserId
 from pulsar_data.rpc import METHODS
+from tests.clients.device import Device
 
 from .house import HOUR, House, now, outcome
 
 pytestmark = [pytest.mark.stack, pytest.mark.anyio, pytest.mark.timeout(180, func_only=True)]
 
+ROOMS, TIMES = 150, 60
+"""Rooms of somebody who asks for those of others, and how often."""
 ROLES = ("owner", "moderator", "member", "muted", "banned", "left", "stranger")
 GROUP: Mapping[str, tuple[int, int, int, int, int, int, int]] = {
     # the message is the owner's; whoever is acted upon is a plain member
@@ -94,6 +100,35 @@ async def test_whether_two_people_talk_is_nobody_elses_business(house: House) ->
     for method in asked:
         answers = [await outcome(house.actor, method, house.call(method, room)) for room in (talk, silence)]
         assert answers == [ErrorCode.ROOM_NOT_FOUND] * 2, f"{method}: {answers}"
+
+
+@pytest.mark.quiet
+@pytest.mark.parametrize("method", ["message.list", "room.get", "member.list"])
+async def test_a_read_takes_as_long_for_a_direct_room_of_others_as_for_one_that_is_not_there(
+    house: House, method: str
+) -> None:
+    """However many rooms of their own somebody has, whom a difference would tell who talks with whom."""
+    ada, grace, lin = house.owner, house.victims[0], house.victims[1]
+    talk = str((await ada.call("room.create", kind="direct", members=[grace.user]))["room"])
+    await ada.call("message.send", room=talk, text="hello")
+    silence = str(direct_room(UserId(ada.user), UserId(lin.user)))
+    for number in range(ROOMS):
+        await house.actor.call("room.create", kind="group", name=f"room {number}")
+    rounds = [await _medians(house.actor, method, talk, silence) for _ in range(3)]
+    alike = (max(medians) - min(medians) < 0.1 * min(medians) for medians in rounds)
+    assert any(alike), f"ms for one that exists, and for one that does not: {rounds}"
+
+
+async def _medians(device: Device, method: str, *rooms: str) -> list[float]:
+    """In ms, asked by turns."""
+    times: dict[str, list[float]] = {room: [] for room in rooms}
+    for _ in range(TIMES):
+        for room, taken in times.items():
+            began = time.perf_counter()
+            assert await outcome(device, method, {"room": room}) == ErrorCode.ROOM_NOT_FOUND
+            taken.append(1000 * (time.perf_counter() - began))
+            await asyncio.sleep(0.02)  # within what a user may ask
+    return [statistics.median(taken) for taken in times.values()]
 
 
 async def test_a_direct_room_has_two_members_for_ever(house: House) -> None:

@@ -76,6 +76,21 @@ async def test_an_edit_of_an_older_message_is_not_in_the_log_of_who_came_later(h
     assert not answer.room.recovered  # type: ignore[union-attr]
 
 
+async def test_what_became_of_older_messages_is_not_recovered_from_a_position_before_joining(house: House) -> None:
+    """Reactions, and that something was deleted: they have no text, and are about what was said before."""
+    room = await house.room(grace=False, history="from_join")
+    await house.say(room, "secret one", "secret two")
+    head = (await house.rpc("message.list", {"room": room}))["head"]
+    await change(house, "reaction.add", room=room, seq=1, emoji="👍")
+    await change(house, "message.delete", room=room, seq=2)
+    await change(house, "member.add", room=room, user=house.users[1])
+    position = Position(epoch=head["epoch"], offset=head["offset"])
+    for person, recovered in ((0, True), (1, False)):
+        answer = await house.ask(OpenRoom, person=person, room=room, token=1, position=position)
+        assert answer.room.recovered is recovered  # type: ignore[union-attr]
+        assert bool(answer.room.publications) is recovered  # type: ignore[union-attr]
+
+
 async def test_a_page_of_history_is_empty_only_at_the_end(house: House) -> None:
     """However much lies between that the reader may not see: there is nothing to go on from in an empty one."""
     room = await house.room(grace=False, history="from_join")

@@ -14,12 +14,14 @@ from pydantic import ValidationError
 
 from chat_functions.outbox import publication_json
 from pulsar_data import ids, redis_keys, rpc, topics
+from pulsar_data.accounts import ACCOUNT_EVENT
 from pulsar_data.commands import COMMAND, SendMessage
 from pulsar_data.deliveries import Delivery, Publication
 from pulsar_data.errors import ChatError, Disconnect, ErrorCode
 from pulsar_data.events import LOG_ENTRY, MessageSent
 from pulsar_data.model import RoomId, UserId
 from pulsar_data.queries import QUERY
+from pulsar_data.tokens import SessionsRevoked
 
 ROOM = RoomId("0b0d5c1e-6f0b-4a4e-9a3f-2b1f6f3f9c10")
 USER = UserId("1b0d5c1e-6f0b-4a4e-9a3f-2b1f6f3f9c10")
@@ -59,6 +61,8 @@ def test_an_event_of_a_later_version_is_read_without_what_is_new_in_it() -> None
     assert LOG_ENTRY.validate_json(later) == event
     delivery = Delivery(items=(Publication(event=event),)).to_json()
     assert Delivery.from_json(delivery.replace(event.to_json(), later)) == Delivery.from_json(delivery)
+    revoked = SessionsRevoked(user=USER, time=NOW)
+    assert ACCOUNT_EVENT.validate_json(revoked.to_json()[:-1] + b',"priority":1}') == revoked
 
 
 @pytest.mark.parametrize(
