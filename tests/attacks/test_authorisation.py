@@ -18,6 +18,7 @@ from pulsar_data.ids import direct_room
 from pulsar_data.model import UserId
 from pulsar_data.rpc import METHODS
 from tests.clients.device import Device
+from tests.clients.socket import ErrorReply
 
 from .house import HOUR, House, now, outcome
 
@@ -67,6 +68,15 @@ CHANNEL: Mapping[str, tuple[int, int]] = {
 }
 
 
+REQUESTS: Mapping[str, tuple[int, int, int, int, int, int, int]] = {
+    # the channel of a group, by whom the group is to; a member is subscribed to it from the first moment
+    "subscribe": (105, 105, 105, 105, 103, 103, 103),
+    "history": (0, 0, 0, 0, 103, 103, 103),
+    "presence": (0, 0, 0, 0, 103, 103, 103),
+    "presence_stats": (0, 0, 0, 0, 103, 103, 103),
+}
+
+
 def test_the_table_has_every_method() -> None:
     """Whoever adds one says who may call it."""
     assert set(GROUP) == set(METHODS)
@@ -88,6 +98,43 @@ async def test_a_channel_is_open_to_all_but_who_is_banned(house: House, role: st
     room = await house.room(role, "channel")
     wanted = {method: codes[role == "banned"] for method, codes in CHANNEL.items()}
     assert {method: await outcome(house.actor, method, house.call(method, room)) for method in CHANNEL} == wanted
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_everybody_hears_and_sees_of_a_group_what_the_table_says(house: House, role: str) -> None:
+    """The protocol's own requests, on the channel of a room that shows who is there."""
+    room = await house.room(role)
+    await house.owner.call("room.update", room=room, presence=True)
+    actor = house.owner if role == "owner" else house.actor
+    if role in ("moderator", "member", "muted"):
+        await actor.entered(room)
+    column = ROLES.index(role)
+    found = {request: await _asked(actor, request, f"room:{room}") for request in REQUESTS}
+    assert found == {request: codes[column] for request, codes in REQUESTS.items()}
+
+
+async def test_the_channel_of_two_others_is_as_if_it_were_not_there(house: House) -> None:
+    """That of somebody else's own, too, and one that is no channel at all."""
+    ada, grace, lin = house.owner, house.victims[0], house.victims[1]
+    talk = str((await ada.call("room.create", kind="direct", members=[grace.user]))["room"])
+    silence = direct_room(UserId(ada.user), UserId(lin.user))
+    for request in REQUESTS:
+        answers = [await _asked(house.actor, request, f"room:{room}") for room in (talk, silence)]
+        assert len(set(answers)) == 1, f"{request}: {answers}"
+        assert answers[0] in (ErrorCode.PERMISSION_DENIED, ErrorCode.UNKNOWN_CHANNEL), f"{request}: {answers}"
+        for channel in (f"user:{ada.user}", "nobody knows"):
+            assert await _asked(house.actor, request, channel) in (
+                ErrorCode.PERMISSION_DENIED, ErrorCode.UNKNOWN_CHANNEL, ErrorCode.NOT_AVAILABLE,
+            ), f"{request} {channel}"  # fmt: skip
+
+
+async def _asked(device: Device, request: str, channel: str) -> int:
+    """0, or the code with which it is refused."""
+    try:
+        await device.ask(request, channel=channel)
+    except ErrorReply as refused:
+        return refused.code
+    return 0
 
 
 async def test_whether_two_people_talk_is_nobody_elses_business(house: House) -> None:

@@ -111,9 +111,9 @@ async def test_who_is_slow_on_purpose_is_cut_off(stack: Stack, noted: Noted) -> 
         "a handshake byte by byte, to the edge": _slow(edge.hostname, edge.port, shake, REQUEST),
         "a handshake byte by byte, to a gateway": _slow(gateway.hostname, gateway.port, shake, REQUEST),
         "nothing at all, to a gateway": _slow(gateway.hostname, gateway.port, b"", REQUEST),
-        "a call's body byte by byte, to the edge": _slow(edge.hostname, edge.port, call, REQUEST),
+        "a call's body byte by byte, to the edge": _slow(edge.hostname, edge.port, call, REQUEST, at_least=0),
         "a login's body byte by byte, to the edge": _slow(edge.hostname, edge.port, login, REQUEST),
-        "a call's body byte by byte, to a gateway": _slow(gateway.hostname, gateway.port, call, REQUEST),
+        "a call's body byte by byte, to a gateway": _slow(gateway.hostname, gateway.port, call, REQUEST, at_least=0),
         "a connect that stops in its middle": _half(stack.gateways[0], b'{"id":1,"connect":'),
         "pings instead of a connect": _half(stack.gateways[0], b""),
     }
@@ -122,8 +122,13 @@ async def test_who_is_slow_on_purpose_is_cut_off(stack: Stack, noted: Noted) -> 
         noted(what, answer)
 
 
-async def _slow(host: str | None, port: int | None, head: bytes, within: float) -> str:
-    """Send on, a byte each half second, until it is cut off; how long that took."""
+async def _slow(
+    host: str | None, port: int | None, head: bytes, within: float, *, at_least: float = REQUEST / 2
+) -> str:
+    """Send on, a byte each half second, until it is cut off; how long that took.
+
+    `at_least`: so long it has time. A call without a good token has none, as nobody waits for its body.
+    """
     reader, writer = await asyncio.open_connection(host, port)
     writer.write(head)
     begun, sending = time.monotonic(), asyncio.create_task(_dribble(writer))
@@ -136,7 +141,9 @@ async def _slow(host: str | None, port: int | None, head: bytes, within: float) 
         sending.cancel()
         writer.close()
     assert not answer.startswith(b"HTTP/1.1 5"), answer[:100]
-    return f"cut after {time.monotonic() - begun:.0f} s"
+    lasted = time.monotonic() - begun
+    assert lasted >= at_least, f"refused after {lasted:.1f} s, so nothing was slow: {answer[:100]!r}"
+    return f"cut after {lasted:.0f} s"
 
 
 async def _dribble(writer: asyncio.StreamWriter) -> None:

@@ -56,6 +56,10 @@ class Device:
             data.setdefault("key", new_key(time.time_ns() // 1_000_000))
         return await patience.call(self._socket, method, data)
 
+    async def ask(self, request: str, **body: Any) -> Json:
+        """One command of the protocol that is no `rpc`. Raises ErrorReply."""
+        return await self._socket.ask(request, body)
+
     async def once(self, method: str, **data: Any) -> ErrorReply | None:
         """The error that a call is answered with, however passing; it is not tried again. None: it succeeded."""
         key = {} if method in KEYLESS else {"key": new_key(time.time_ns() // 1_000_000)}
