@@ -61,6 +61,8 @@ STUCK = 10.0
 _NUMBER, _PUBLISH, _COMMIT, _DELIVER = map(metrics.STAGE.labels, ("number", "publish", "commit", "deliver"))
 MINUTE = 60_000
 """ms in which so many unknown rooms may be asked for."""
+ROUNDS = 8
+"""So often in one batch a room may go on behind a command that changed nothing; others wait meanwhile."""
 AGAIN = 0.2
 """Seconds before a room is tried again whose events the broker or whose commits Redis did not take."""
 
@@ -160,18 +162,27 @@ class ChatRouter:
     # NUMBER
 
     async def _number(self, by_room: dict[RoomId, list[Work]]) -> list[Work]:
-        """Numbered works, per room in the order of their offsets; all others are answered or parked."""
-        now = self._clock.now()
-        lines = [(room, *stages.until_barrier(works, now)) for room, works in by_room.items()]
-        if not lines:
-            return []
-        asked = [work for _, works, _ in lines for work in works]
-        with metrics.timed(_NUMBER):
-            answers = iter([answer for part in stages.parts(asked) for answer in await self._ask_numbers(part)])
+        """Numbered works, per room in the order of their offsets; all others are answered or parked.
+
+        Behind a barrier that took no number nothing has changed: a room goes on with the next, up to ROUNDS times.
+        """
         numbered: list[Work] = []
-        for room, works, behind in lines:
-            outcomes = [(work, _outcome(work, next(answers))) for work in works]
-            numbered += await self._settle(room, outcomes, behind)
+        known: dict[RoomId, list[tuple[Work, Outcome | str]]] = {}
+        for left in range(ROUNDS, 0, -1):
+            lines = [(room, *stages.until_barrier(works, self._clock.now())) for room, works in by_room.items()]
+            if not lines:
+                break
+            asked = [work for _, works, _ in lines for work in works]
+            with metrics.timed(_NUMBER):
+                answers = iter([answer for part in stages.parts(asked) for answer in await self._ask_numbers(part)])
+            by_room = {}
+            for room, works, behind in lines:
+                outcomes = [(work, _outcome(work, next(answers))) for work in works]
+                if left > 1 and behind and _changes_nothing(outcomes):
+                    known.setdefault(room, []).extend(outcomes)
+                    by_room[room] = behind
+                else:
+                    numbered += await self._settle(room, known.pop(room, []) + outcomes, behind)
         return numbered
 
     async def _ask_numbers(self, works: Sequence[Work]) -> list[Any]:
@@ -222,8 +233,19 @@ class ChatRouter:
         going, early = stages.without_hole(numbered)
         waiting = early + unseen + unfound + behind
         if waiting:
-            self._parking.park(room, waiting, self._until_ready(room, early, unseen, unfound, behind))
+            old = self._old(unseen, behind)
+            self._parking.park(room, waiting, self._until_ready(room, early, unseen + old, unfound, behind))
         return going + marks
+
+    def _old(self, unseen: list[Work], behind: list[Work]) -> list[Work]:
+        """What is behind a key that Cassandra is asked for, and will be asked for as well: all at once."""
+        if not unseen:
+            return []
+        now = self._clock.now()
+        old = [work for work in behind if stages.asks_first(work, now)]
+        for work in old:
+            work.looked_up = unseen[0].looked_up
+        return old
 
     async def _until_ready(
         self, room: RoomId, early: list[Work], unseen: list[Work], unfound: list[Work], behind: list[Work]
@@ -388,6 +410,13 @@ def _outcome(work: Work, answer: Sequence[str]) -> Outcome | str:
     if work.answered is not None:
         return work.answered
     return read_number(answer)
+
+
+def _changes_nothing(outcomes: Sequence[tuple[Work, Outcome | str]]) -> bool:
+    """Whether what is behind the last of them may be asked for at once, and none of the others waits for anything."""
+    if not outcomes or any(outcome == "lost" or isinstance(outcome, LookUp | FindMessage) for _, outcome in outcomes):
+        return False
+    return not isinstance(outcomes[-1][1], Numbers | Mark)
 
 
 def _give_back(pipe: Pipeline, key: str) -> None:

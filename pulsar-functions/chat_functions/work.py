@@ -211,12 +211,13 @@ def until_barrier(works: list[Work], now: int) -> tuple[list[Work], list[Work]]:
     for index, work in enumerate(works):
         if must_ask(work):
             return works[:index], works[index:]
-        if not isinstance(work.command, (*rulebook.PASSING, MarkRead)) or _asks_first(work, now):
+        if not isinstance(work.command, (*rulebook.PASSING, MarkRead, RebuildRoom)) or asks_first(work, now):
             return works[: index + 1], works[index + 1 :]
     return works, []
 
 
-def _asks_first(work: Work, now: int) -> bool:
+def asks_first(work: Work, now: int) -> bool:
+    """Whether Cassandra may have to be asked for its key."""
     command = work.command
     if isinstance(command, (RebuildRoom, MarkRead)) or work.looked_up is not None or work.answered is not None:
         return False

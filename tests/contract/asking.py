@@ -47,6 +47,12 @@ class Asker:
 
     def command_all(self, commands: Sequence[Command]) -> list[Reply]:
         """Publish changes in order; their answers, all of which must be good."""
+        replies = self.answers_to(commands)
+        assert all(reply.error is None for reply in replies), replies
+        return replies
+
+    def answers_to(self, commands: Sequence[Command]) -> list[Reply]:
+        """Publish changes in order; their answers, whatever they are."""
         for command in commands:
             self._commands.send_async(command.to_json(), _ignore, partition_key=command.room)
         self._commands.flush()
@@ -54,7 +60,7 @@ class Asker:
             command.sender.request for command in commands if not isinstance(command, RebuildRoom) and command.sender
         ]
         answers = [self._await(number) for number in wanted]
-        assert all(isinstance(answer, Reply) and answer.error is None for answer in answers), answers
+        assert all(isinstance(answer, Reply) for answer in answers), answers
         return [answer for answer in answers if isinstance(answer, Reply)]
 
     def ask(self, kind: type[Any], user: str, **fields: Any) -> Answer:
