@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 from pydantic import JsonValue
@@ -93,8 +94,6 @@ def deploy(
 
     Where OTEL_ variables name an exporter of traces, the functions are given them.
     """
-    admin = Admin(admin_url.rstrip("/"), token, pulsar_ca_file())
-    distribution = pulsar_home or _distribution(Cache(Path(cache).expanduser()))
     if not search:
         settings = {**settings, "search": False}
     settings = {**traces(os.environ), **settings}
@@ -102,6 +101,13 @@ def deploy(
         redis_url = None
     elif not redis_url:
         raise click.UsageError("Where is Redis? Give --redis-url, or --redis-of-worker.")
+    elif urlsplit(redis_url).password:
+        raise click.UsageError(
+            "The password of --redis-url would be in the functions' configuration, and in Pulsar's logs. Give the"
+            " worker CHATTIFIER_REDIS_URL in its environment, and this command --redis-of-worker."
+        )
+    admin = Admin(admin_url.rstrip("/"), token, pulsar_ca_file())
+    distribution = pulsar_home or _distribution(Cache(Path(cache).expanduser()))
     config = UserConfig(cassandra=cassandra, keyspace=keyspace, redis_url=redis_url, **settings)
     names = tuple(name for name in FUNCTIONS if search or name != SEARCH_INDEX)
     tool = PulsarAdmin(distribution, admin.url, service_url, token, admin.ca_file)
