@@ -7,6 +7,7 @@ import json
 import time
 import uuid
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from chat_functions import logs, rulebook
@@ -39,8 +40,8 @@ TRIED = 5.0
 """Seconds for which Cassandra is believed to be away, once nobody could be told anything: until then, the next one asks
 for SHORT only."""
 SHORT = 1.0
-IN_ALL = 4
-"""So many times AT_ONCE questions are under way at the same time: whoever names thousands waits for their turn."""
+LARGE = 4
+"""So many calls of AT_ONCE questions are under way at the same time: whoever names thousands waits for their turn."""
 Rows = list[tuple[Any, ...]]
 Question = tuple[str, Sequence[object]]
 
@@ -54,7 +55,7 @@ class LookUps:
     def __init__(self, tables: Tables, live: Live[Settings]) -> None:
         self._tables = tables
         self._live = live
-        self._turns = asyncio.Semaphore(IN_ALL)
+        self._turns = asyncio.Semaphore(LARGE)
         self._away = float("-inf")
 
     async def users(self, works: Sequence[Work]) -> None:
@@ -124,21 +125,26 @@ class LookUps:
             self._away = time.monotonic()
             return answers
         waiting, end, delay = list(range(len(questions))), time.monotonic() + patience, 0.02
+        told = False
         while waiting:
-            late = []
+            late: list[int] = []
             for start in range(0, len(waiting), AT_ONCE):
                 some = waiting[start : start + AT_ONCE]
+                if start and time.monotonic() > end:
+                    late += some
+                    continue
                 for place, answer in zip(some, await self._ask_once([questions[one] for one in some]), strict=True):
                     if isinstance(answer, Unreadable):
                         logs.warning("rows_unreadable", question=questions[place][0])
                     elif isinstance(answer, TablesUnavailable):
                         late.append(place)
                     else:
-                        answers[place] = answer
+                        answers[place], told = answer, True
             if not late:
                 return answers
             if time.monotonic() > end:
-                self._away = time.monotonic()
+                if not told:
+                    self._away = time.monotonic()
                 return answers
             logs.warning("waiting", seconds=delay, questions=len(late))
             await asyncio.sleep(delay)
@@ -147,7 +153,7 @@ class LookUps:
 
     async def _ask_once(self, questions: Sequence[Question]) -> list[Rows | TablesUnavailable]:
         bound: list[Statement] = [self._tables.bind(cql, values) for cql, values in questions]
-        async with self._turns:
+        async with self._turns if len(bound) == AT_ONCE else nullcontext():
             return await self._tables.execute(bound)
 
 

@@ -14,7 +14,7 @@ from chat_functions.settings import Settings
 from chat_functions.tables import TablesUnavailable
 from pulsar_data.config import Live
 from pulsar_data.deliveries import OpenedRoom
-from pulsar_data.events import MessageEdited, MessageSent, RoomEvent
+from pulsar_data.events import MemberJoined, MessageEdited, MessageSent, RoomEvent
 from pulsar_data.model import RoomId
 from pulsar_data.queries import Position
 
@@ -79,16 +79,22 @@ class Recovery:
 
 
 def _readable(view: View, missed: Events) -> bool:
-    """Whether the reader may see all of it: nothing of messages before it joined where that counts, nor what expired.
+    """Whether the reader may see all of it: nothing from before it joined where that counts, nothing that expired.
 
-    An edit has the text of its message, a reaction somebody's words about it.
+    An edit has the text of its message. What else becomes of older messages is heard by whoever is in the room then.
     """
     now = time.time_ns() // 1_000_000
     return not any(
-        getattr(event, "seq", view.first) < view.first
-        or (isinstance(event, MessageSent | MessageEdited) and (event.expires or now + 1) <= now)
+        isinstance(event, MessageSent | MessageEdited) and (event.seq < view.first or (event.expires or now + 1) <= now)
         for event in missed
-    )
+    ) and not _about_earlier(view, missed)
+
+
+def _about_earlier(view: View, missed: Events) -> bool:
+    """Whether something became of older messages before whoever joined at `first`, the reader maybe, did."""
+    joined = [e.offset for e in missed if isinstance(e, MemberJoined) and e.joined_seq == view.first - 1]
+    before = max(joined, default=0)
+    return any(event.offset < before and getattr(event, "seq", view.first) < view.first for event in missed)
 
 
 def _outcome(view: View, missed: Events | None) -> str:

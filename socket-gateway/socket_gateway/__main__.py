@@ -38,7 +38,7 @@ def _failed(_kind: type[BaseException], error: BaseException, _places: object) -
 
 
 def _leave(code: int) -> NoReturn:
-    """Without taking the interpreter apart, for which everything here is closed already.
+    """Without taking the interpreter apart: all that must be is closed, and spans are exported.
 
     Threads of Pulsar's library outlive its client for a moment, and whatever they say goes through Python's logging.
     One that says it while the interpreter ends aborts the process: one in twenty (pulsar-client-python, issue 256).

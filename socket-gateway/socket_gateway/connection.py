@@ -196,14 +196,14 @@ class Connection:
     def opened(self, payload: bytes) -> None:
         """The connect is granted: answer it, and push what came for its user meanwhile."""
         self.state = State.OPEN
-        self.answer(payload)
-        early, self._early = self._early, []
-        for frame in early:
-            self.push(frame)
         self.gateway.metrics.connects.labels(OK).inc()
         self.gateway.presence.came(self)
         self._timer.cancel()
         self._timer = self.gateway.later(self.gateway.limits.ping, self._ping)
+        self.answer(payload)
+        early, self._early = self._early, []
+        for frame in early:  # last: they may be more than it takes
+            self.push(frame)
 
     def fail(self, number: int, error: RpcError) -> None:
         """The connect is refused. The client closes; if it does not, the stale timer does."""

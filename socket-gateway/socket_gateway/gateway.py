@@ -16,7 +16,7 @@ from pulsar_data.accounts import ACCOUNT_EVENT
 from pulsar_data.clock import Clock
 from pulsar_data.commands import Command
 from pulsar_data.config import Live
-from pulsar_data.deliveries import Delivery, Item, Publication, Reply, RoomEntered, RoomLeft, RoomNotice, UserNews
+from pulsar_data.deliveries import Delivery, Item, Publication, RoomEntered, RoomLeft, RoomNotice, UserNews
 from pulsar_data.errors import Disconnect, ErrorCode
 from pulsar_data.news import ProfileChanged
 from pulsar_data.queries import Query
@@ -37,7 +37,7 @@ from socket_gateway.metrics import Here, Metrics
 from socket_gateway.pace import Paces
 from socket_gateway.presence import Presence
 from socket_gateway.registry import Registry
-from socket_gateway.requests import OnAnswer, Requests
+from socket_gateway.requests import Answer, OnAnswer, Requests, trouble
 from socket_gateway.server_api import ServerApi
 from socket_gateway.settings import Settings
 from socket_gateway.tokens import ServiceTokens, Tokens
@@ -63,6 +63,8 @@ def _traces(settings: Settings, gateway: str) -> Traces:
 
 DEAF: Final = 10.0
 """Seconds without Redis after which others take a gateway for dead, and send it no publications any more."""
+ALONE: Final = 5.0
+"""Seconds for which others must have reached Redis, and we not, before our sockets are sent to them."""
 AWAY: Final = 300.0
 """Seconds without deliveries after which who entered or left a room may never be told; see cli/chattifier/topics.py."""
 LOOK: Final = 1.0
@@ -98,7 +100,7 @@ class Gateway:
         self.debts = Debts(self.limits.owed, self.limits.kernel, self.later)
         self._connections: set[Connection] = set()
         self._redis_losses = 0
-        self._cut_off = False
+        self._alone_since: float | None = None
         self.draining = False
 
     async def run(self) -> None:
@@ -243,9 +245,8 @@ class Gateway:
                 case UserNews():
                     self.hub.tell(item.user, pushes.news(item))
                 case _:
-                    if isinstance(item, Reply) and item.error is None:
-                        self._hears_of_redis()
-                    self.requests.resolve(item)
+                    if self.requests.resolve(item) == "command":
+                        self._hears_of_redis(item)
         except Exception:  # the edge of the process: one bad item must not stop the others
             log.exception("delivery_failed", item=item.type)
 
@@ -259,13 +260,23 @@ class Gateway:
         self._redis_losses += 1
         self._come_again()
 
-    def _hears_of_redis(self) -> None:
-        """Others do what needs it. If we have not reached it for so long, publications go past us: let all go there."""
-        cut_off = self._registry.unseen > DEAF
-        if cut_off and not self._cut_off:
+    def _hears_of_redis(self, answer: Answer) -> None:
+        """A change was made, which takes Redis. If we do not reach it, publications go past us: let all go elsewhere.
+
+        Not at the first answer: Redis may just be back, and our next beat as well.
+        """
+        if self._registry.unseen <= DEAF:
+            self._alone_since = None
+            return
+        if trouble(answer):
+            return
+        now = time.monotonic()
+        if self._alone_since is None:
+            self._alone_since = now
+        elif now - self._alone_since > ALONE:
             log.warning("cut_off_from_redis", seconds=round(self._registry.unseen))
+            self._alone_since = now + 60 * ALONE  # once
             self._come_again()
-        self._cut_off = cut_off
 
     def _come_again(self) -> None:
         """Everybody here opens a session again, in no hurry: all at once would be a storm just when all recovers."""
@@ -317,9 +328,8 @@ class Gateway:
             connection.close(Disconnect.SHUTDOWN)
 
     async def close(self) -> None:
-        """Leave Redis and Pulsar, with every span exported."""
+        """Leave Redis and Pulsar."""
         self._config.close()
         await self._registry.close()
         await self._broker.close()
-        await asyncio.to_thread(self.traces.close)
         log.info("gateway_stopped", gateway=self.id)

@@ -68,15 +68,12 @@ class _KeySet(BaseModel):
 
 
 def read(text: bytes, algorithms: Collection[str]) -> Keys:
-    """The keys of a set that these algorithms can use. Raises ValueError if it is no set, or has none.
+    """The keys of a set that these algorithms can use. Raises ValueError if it is no set.
 
     Others are left aside, as the standard wants it: sets have keys for encryption as well, and kinds of tomorrow.
     """
     found = [_usable(entry, algorithms) for entry in _KeySet.model_validate_json(text).keys]
-    keys = {str(key.key_id): key for key in found if key is not None}
-    if not keys:
-        raise ValueError("none of the set's keys is of use")
-    return keys
+    return {str(key.key_id): key for key in found if key is not None}
 
 
 def _usable(entry: Mapping[str, Any], algorithms: Collection[str]) -> jwt.PyJWK | None:

@@ -188,6 +188,10 @@ class Presence:
         Raises what Redis raises: then again.
         """
         self._dead.update(_texts(await memory.eval(BURY, 1, redis_keys.GATEWAYS, round(age * 1000))))
+        if self._dead:  # one that was not buried at once may be back
+            self._dead.difference_update(
+                _texts(await memory.eval(HEARTBEATS, 1, redis_keys.GATEWAYS, round(AGE * 1000)))
+            )
         for dead in list(self._dead):
             left = await memory.hgetall(redis_keys.gateway_presence(dead))
             for some in chunks(list(_entries(left).items())):

@@ -35,6 +35,7 @@ class _Waiting:
     timer: asyncio.TimerHandle
     since: float
     took: Took
+    kind: Kind
 
 
 class Requests:
@@ -65,19 +66,21 @@ class Requests:
     def expect(self, number: int, kind: Kind, answer: OnAnswer, timeout: float, late: ErrorCode) -> None:
         """Call `answer` with what comes for the number; after `timeout` seconds with the error `late`."""
         timer = self._loop.call_later(timeout, self.fail, number, late)
-        self._waiting[number] = _Waiting(answer, timer, self._loop.time(), self._took[kind])
+        self._waiting[number] = _Waiting(answer, timer, self._loop.time(), self._took[kind], kind)
 
     def fail(self, number: int, code: ErrorCode) -> None:
         """Answer with an error, unless it is answered already."""
         self.resolve(Reply(request=number, error=RpcError.of(code)))
 
-    def resolve(self, answer: Answer) -> None:
-        """An answer has come. One that nobody waits for any more is dropped."""
+    def resolve(self, answer: Answer) -> Kind | None:
+        """An answer has come; returns to what. One that nobody waits for any more is dropped."""
         waiting = self._waiting.pop(answer.request, None)
         if waiting is not None:
             waiting.timer.cancel()
             waiting.took.observe(self._loop.time() - waiting.since)
             waiting.answer(answer)
+            return waiting.kind
+        return None
 
     def drop(self, number: int) -> None:
         """Nobody waits for this one any more."""

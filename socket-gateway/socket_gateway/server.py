@@ -46,16 +46,19 @@ def bind(host: str, port: int) -> socket.socket:
 async def serve(gateway: Gateway, settings: Settings, listening: socket.socket, stop: asyncio.Event) -> None:
     """Until `stop` is set, then drain. Raises whatever ended a part that should not have ended."""
     listener = _Listener(_config(gateway, settings))
-    async with asyncio.TaskGroup() as group:
-        working = group.create_task(gateway.run())
-        serving = group.create_task(listener.serve(sockets=[listening]))
-        await stop.wait()
-        listener.deaf()
-        await gateway.drain()
-        listener.should_exit = True
-        await serving
-        working.cancel()
-    await gateway.close()
+    try:
+        async with asyncio.TaskGroup() as group:
+            working = group.create_task(gateway.run())
+            serving = group.create_task(listener.serve(sockets=[listening]))
+            await stop.wait()
+            listener.deaf()
+            await gateway.drain()
+            listener.should_exit = True
+            await serving
+            working.cancel()
+        await gateway.close()
+    finally:
+        await asyncio.to_thread(gateway.traces.close)
 
 
 async def serve_until_signal(settings: Settings, listening: socket.socket) -> None:

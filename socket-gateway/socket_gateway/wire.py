@@ -175,6 +175,8 @@ class Socket(WebSocketsSansIOProtocol, BufferedProtocol):
 
     def handle_ping(self) -> None:
         """Answers, unless the peer lets the answers pile up."""
+        if self.transport.is_closing():  # the rest of what was read with the ping that was one too many
+            return
         super().handle_ping()
         if self.transport.get_write_buffer_size() > CONTROL:
             self.transport.abort()

@@ -89,6 +89,11 @@ async def test_what_became_of_older_messages_is_not_recovered_from_a_position_be
         answer = await house.ask(OpenRoom, person=person, room=room, token=1, position=position)
         assert answer.room.recovered is recovered  # type: ignore[union-attr]
         assert bool(answer.room.publications) is recovered  # type: ignore[union-attr]
+    head = (await house.rpc("room.get", {"room": room}, person=1))["head"]
+    await change(house, "reaction.add", room=room, seq=1, emoji="👎")
+    position = Position(epoch=head["epoch"], offset=head["offset"])
+    answer = await house.ask(OpenRoom, person=1, room=room, token=1, position=position)
+    assert answer.room.recovered, "who is there hears of it, too"  # type: ignore[union-attr]
 
 
 async def test_a_page_of_history_is_empty_only_at_the_end(house: House) -> None:

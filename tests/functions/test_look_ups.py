@@ -71,22 +71,52 @@ async def test_the_first_waits_as_long_as_anybody_waits_and_the_next_ones_not(*,
     assert time.monotonic() - began < 0.6
 
 
-async def test_so_many_questions_are_under_way_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of all commands together: whoever names a thousand people is not to be in everybody's way."""
-    under_way, most = 0, 0
+class Slow(Away):
+    """Answers with nothing, in a while. `most`: so many questions of large calls at the same time."""
 
-    class Slow(Away):
-        async def execute(self, statements: list[object]) -> list[Any]:
-            nonlocal under_way, most
-            under_way += len(statements)
-            most = max(most, under_way)
-            await asyncio.sleep(0.001)
-            under_way -= len(statements)
-            return [[]] * len(statements)
+    def __init__(self) -> None:
+        super().__init__()
+        self.there.set()
+        self.most = self.under_way = 0
 
+    async def execute(self, statements: list[object]) -> list[Any]:
+        """In a while."""
+        large = len(statements) == look_ups.AT_ONCE
+        self.under_way += len(statements) * large
+        self.most = max(self.most, self.under_way)
+        await asyncio.sleep(0.01)
+        self.under_way -= len(statements) * large
+        return [[]] * len(statements)
+
+
+async def test_who_names_thousands_waits_for_turns() -> None:
+    """Of all such commands together."""
     tables = Slow()
+    asks, many = _of(tables), [(READ_USER, [number]) for number in range(640)]
+    answers = await asyncio.gather(*(asks._ask(many) for _ in range(20)))
+    assert [answer for answer in answers if answer != [[]] * 640] == []
+    assert tables.most == look_ups.LARGE * look_ups.AT_ONCE
+
+
+async def test_rooms_that_ask_one_thing_each_do_not_wait_for_each_other() -> None:
+    """As all do behind a loss of Redis."""
+    asks, began = _of(Slow()), time.monotonic()
+    await asyncio.gather(*(asks._ask([(READ_USER, [number])]) for number in range(300)))
+    assert time.monotonic() - began < 0.5
+
+
+async def test_one_that_is_late_does_not_make_cassandra_away() -> None:
+    """Others were told: whoever asks next is as patient as ever."""
+
+    class Partly(Away):
+        async def execute(self, statements: list[object]) -> list[Any]:
+            return [[], *([TablesUnavailable("slow")] * (len(statements) - 1))]
+
+    tables = Partly()
     tables.there.set()
     asks = _of(tables)
-    many = [(READ_USER, [number]) for number in range(1000)]
-    assert await asyncio.gather(*(asks._ask(many) for _ in range(20))) == [[[]] * 1000] * 20
-    assert most == look_ups.IN_ALL * look_ups.AT_ONCE
+    assert await asks._ask([(READ_USER, ["x"]), (READ_USER, ["y"]), (READ_USER, ["z"])]) != []
+    began = time.monotonic()
+    tables.there.clear()
+    await asks._ask([(READ_USER, ["x"])])
+    assert time.monotonic() - began > 0.9

@@ -43,18 +43,18 @@ class Held(Search):
 async def test_one_user_has_so_many_searches_and_all_together_take_turns() -> None:
     """One more of theirs is refused; others wait for their turn; when they are over all is as it was."""
     search = Held()
-    mine, theirs = (UserId(str(uuid.uuid4())) for _ in range(2))
+    mine, *others = (UserId(str(uuid.uuid4())) for _ in range(1 + finder.OF_ALL))
     tasks = [asyncio.create_task(search.find(_query(mine))) for _ in range(finder.OF_ONE)]
     await asyncio.sleep(0)
     with pytest.raises(ChatError) as refused:
         await search.find(_query(mine))
     assert refused.value.code == ErrorCode.TOO_MANY_REQUESTS
-    tasks += [asyncio.create_task(search.find(_query(theirs))) for _ in range(finder.OF_ONE)]
+    tasks += [asyncio.create_task(search.find(_query(user))) for user in others]
     await asyncio.sleep(0.01)
     assert search.looking == finder.OF_ALL
     search.stop.set()
     await asyncio.gather(*tasks)
-    assert search.looking == 2 * finder.OF_ONE
+    assert search.looking == finder.OF_ONE + finder.OF_ALL
     assert (await search.find(_query(mine))).more is False
 
 

@@ -10,7 +10,7 @@ from redis.exceptions import ConnectionError as Lost
 from pulsar_data.signals import PresenceChanged
 from socket_gateway.backlog import Backlog
 from socket_gateway.interest import Interest
-from socket_gateway.presence import Presence
+from socket_gateway.presence import BURY, Presence
 
 
 class Memory:
@@ -19,10 +19,13 @@ class Memory:
     def __init__(self) -> None:
         self.dead = [b"gw-dead"]
         self.fails = True
+        self.live: list[bytes] = []
         self.deleted: list[str] = []
 
-    async def eval(self, *_: object) -> list[bytes]:
-        """The dead, to one caller only."""
+    async def eval(self, script: str, *_: object) -> list[bytes]:
+        """The dead, to one caller only; or who has a heartbeat."""
+        if script != BURY:
+            return self.live
         dead, self.dead = self.dead, []
         return dead
 
@@ -50,3 +53,17 @@ async def test_a_gateway_that_could_not_be_buried_is_at_the_next_look() -> None:
     await presence.bury(redis, 15.0)
     await presence.bury(redis, 15.0)
     assert memory.deleted == ["presence:gw-dead"]
+
+
+@pytest.mark.anyio
+async def test_who_is_back_before_that_is_not_buried() -> None:
+    """It has written its users anew."""
+    presence, memory = Presence("gw-here", Interest(Backlog(10), lambda: None).hub, lambda *_: None, print), Memory()
+    redis: Any = memory
+    with pytest.raises(Lost):
+        await presence.bury(redis, 15.0)
+    memory.live = [b"gw-dead"]
+    await presence.bury(redis, 15.0)
+    memory.live = []
+    await presence.bury(redis, 15.0)
+    assert memory.deleted == []

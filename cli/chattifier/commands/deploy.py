@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import click
 from pydantic import JsonValue
@@ -101,7 +101,7 @@ def deploy(
         redis_url = None
     elif not redis_url:
         raise click.UsageError("Where is Redis? Give --redis-url, or --redis-of-worker.")
-    elif urlsplit(redis_url).password:
+    elif urlsplit(redis_url).password or "password" in parse_qs(urlsplit(redis_url).query):
         raise click.UsageError(
             "The password of --redis-url would be in the functions' configuration, and in Pulsar's logs. Give the"
             " worker CHATTIFIER_REDIS_URL in its environment, and this command --redis-of-worker."

@@ -34,9 +34,9 @@ FRESH = 10_000
 """ms: what was written or edited so lately is looked at whether the index has it or not."""
 CHUNK = 100
 """Messages read at once."""
-OF_ONE = 4
+OF_ONE = 2
 """Searches of one user at the same time; one more is refused (111)."""
-OF_ALL = 4
+OF_ALL = 8
 """Searches that look at the same time, here; more wait: nothing else that is read costs as much."""
 
 
