@@ -54,7 +54,10 @@ class KeyFile:
             status = self._path.stat()
             stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
             if stamp != self._stamp:
-                self._keys = read(self._path.read_bytes(), OURS)
+                found = read(self._path.read_bytes(), OURS)
+                if not found:
+                    raise ValueError("there is none of ours in it")  # we have at least one, always
+                self._keys = found
                 self._stamp = stamp
                 log.info("keys_read", kids=sorted(self._keys))
         except (OSError, ValueError) as error:
