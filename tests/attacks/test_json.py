@@ -105,7 +105,7 @@ async def _answer(stack: Stack, person: Person, sent: bytes) -> int:
 async def test_an_id_that_is_used_again_is_a_command_of_its_own(stack: Stack, person: Person, noted: Noted) -> None:
     """Each has its answer; nothing of the first is cancelled, and no answer is given twice."""
     async with raw(stack.gateways[0], person.token) as connection:
-        await connection.send(*[frame(TEXT, b'{"id":5,"rpc":{"method":"room.list"}}')] * 20)
+        await connection.send(*[frame(TEXT, b'{"id":5,"rpc":{"method":"room.list","data":{"limit":1}}}')] * 20)
         await connection.send(frame(TEXT, b'{"id":6,"rpc":{"method":"no.such"}}'))
         replies = [await connection.reply() for _ in range(21)]
         assert sorted(reply["id"] for reply in replies) == [5] * 20 + [6]
