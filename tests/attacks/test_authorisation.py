@@ -161,9 +161,13 @@ async def test_a_read_takes_as_long_for_a_direct_room_of_others_as_for_one_that_
     silence = str(direct_room(UserId(ada.user), UserId(lin.user)))
     for number in range(ROOMS):
         await house.actor.call("room.create", kind="group", name=f"room {number}")
-    rounds = [await _medians(house.actor, method, talk, silence) for _ in range(3)]
-    alike = (max(medians) - min(medians) < 0.1 * min(medians) for medians in rounds)
-    assert any(alike), f"ms for one that exists, and for one that does not: {rounds}"
+    rounds: list[list[float]] = []
+    for _ in range(3):
+        medians = await _medians(house.actor, method, talk, silence)
+        if max(medians) - min(medians) < 0.1 * min(medians):
+            return
+        rounds.append(medians)
+    pytest.fail(f"ms for one that exists, and for one that does not: {rounds}")
 
 
 async def _medians(device: Device, method: str, *rooms: str) -> list[float]:

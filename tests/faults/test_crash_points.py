@@ -200,8 +200,10 @@ async def test_an_archive_that_dies_around_an_answer_leaves_no_reader_waiting(
 
 @pytest.mark.parametrize(
     ("function", "points"),
-    [(ROUTER, ("fenced", "marked", "headed", "seeded")), (STORE, ("headed",))],
-    ids=["chat-router", "message-store"],
+    [
+        pytest.param(ROUTER, ("fenced", "marked", "headed", "seeded"), id=ROUTER),
+        pytest.param(STORE, ("headed",), id=STORE, marks=on_demand),
+    ],
 )
 async def test_a_rebuild_that_is_broken_off_is_gone_on_with(
     stack: Stack, functions: Functions, chance: random.Random, record: Record, function: str, points: Points

@@ -25,7 +25,9 @@ def anyio_backend() -> str:
 def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
     """They have our topics and tables, made by our own command."""
     folder = tmp_path_factory.mktemp("secured")
-    with running(folder, authority.make(folder), Cache(Path("~/.cache/chattifier").expanduser())) as stores:
+    with running(
+        folder, authority.make(tmp_path_factory.mktemp("authority")), Cache(Path("~/.cache/chattifier").expanduser())
+    ) as stores:
         topics.ensure(Admin(stores.admin_url, stores.environment["CHATTIFIER_PULSAR_TOKEN"], stores.authority.ca))
         applied = run("schema", "apply", environment=stores.environment)
         assert applied.code == 0, applied.err
