@@ -79,6 +79,7 @@ def started(data: Path, *options: str, environment: Mapping[str, str] | None = N
     """
     argv = (sys.executable, "-m", "chattifier", "up", "--data", str(data), "--port-base", str(free_ports()), *options)
     log = data / "up.log"
+    data.mkdir(parents=True, exist_ok=True)
     Layout(data).lock_file.touch()  # it is a stack's, though our log is in it already
     # All sign-ups of all tests come from one address.
     given = {"CHATTIFIER_AUTH_LIMITS": "off", **(environment or {})}
