@@ -48,6 +48,12 @@ def between(deaths: int) -> tuple[float, float]:
     return (2.0, 4.0) if deaths <= 3 else (10.0, 13.0)
 
 
+def whole_parts(within: int = 3600) -> list[pytest.MarkDecorator]:
+    """The marks of tests that want all the machine, and leave a Pulsar behind that has just started. In seconds."""
+    mark = pytest.mark
+    return [mark.stack, mark.quiet, mark.kills_parts, mark.anyio, mark.timeout(within, func_only=True)]
+
+
 def unavailable(reason: str) -> NoReturn:
     """This machine cannot do that: in CI that is a reason to skip; who asks for all faults shall know it."""
     if "CHATTIFIER_FAULT_TIMES" in os.environ:

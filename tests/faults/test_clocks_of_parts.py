@@ -16,19 +16,13 @@ from chattifier.parts.redis import server
 from tests.clients.device import Device
 from tests.clients.people import sign_up
 from tests.faults.clocks import WrongClock
-from tests.faults.conftest import Record, on_demand, times
+from tests.faults.conftest import Record, on_demand, times, whole_parts
 from tests.faults.crowd import Crowd, Entrance
 from tests.faults.functions import Functions
 from tests.faults.jumps import Jumps, edited
 from tests.running_stack import Stack, started
 
-pytestmark = [
-    pytest.mark.stack,
-    pytest.mark.quiet,
-    pytest.mark.kills_parts,
-    pytest.mark.anyio,
-    pytest.mark.timeout(3600, func_only=True),
-]
+pytestmark = whole_parts()
 STORES = {"redis": server().name, "cassandra": "CassandraDaemon", "pulsar": "PulsarStandaloneStarter"}
 PROGRAMS = {**STORES, "edge": "bin/envoy"}
 """What is in the command lines of these parts, and in no others."""

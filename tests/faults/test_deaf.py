@@ -18,14 +18,13 @@ from functools import partial
 from urllib.parse import urlsplit
 
 import httpx
-import pytest
 
 from tests.clients.chat_client import PATIENCE
 from tests.clients.people import Person, sign_up
 from tests.clients.talkers import fresh_key
 from tests.clients.waiting import until
 from tests.faults import scenario
-from tests.faults.conftest import Record, times
+from tests.faults.conftest import Record, times, whole_parts
 from tests.faults.crowd import ROOMS, Crowd
 from tests.faults.functions import Functions
 from tests.faults.judge import Verdict
@@ -33,13 +32,7 @@ from tests.faults.network import Network
 from tests.gateway.client import Wire, session
 from tests.running_stack import Stack
 
-pytestmark = [
-    pytest.mark.stack,
-    pytest.mark.quiet,
-    pytest.mark.kills_parts,
-    pytest.mark.anyio,
-    pytest.mark.timeout(3600, func_only=True),
-]
+pytestmark = whole_parts()
 WINDOW = 8.0
 """Seconds of talk that are compared: with everybody well, and from when the guests are not until they are given up."""
 ALLOWED = 1.15

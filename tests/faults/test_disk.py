@@ -19,19 +19,13 @@ import pytest
 from tests.clients import chat_client
 from tests.clients.journal import Acked
 from tests.clients.waiting import until
-from tests.faults.conftest import Trial, on_demand, times, unavailable
+from tests.faults.conftest import Trial, on_demand, times, unavailable, whole_parts
 from tests.faults.crowd import Crowd
 from tests.faults.functions import INPUTS, Functions
 from tests.faults.test_parts import reading
 from tests.running_stack import Stack, attached, started
 
-pytestmark = [
-    pytest.mark.stack,
-    pytest.mark.quiet,
-    pytest.mark.kills_parts,
-    pytest.mark.anyio,
-    pytest.mark.timeout(7200, func_only=True),
-]
+pytestmark = whole_parts(within=7200)
 DISKS = {"pulsar": "2g", "cassandra": "600m"}
 """How large they are."""
 SPARE = 0.005

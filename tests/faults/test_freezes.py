@@ -14,18 +14,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.faults.conftest import Trial, on_demand, times
+from tests.faults.conftest import Trial, on_demand, times, whole_parts
 from tests.faults.crowd import Crowd, Entrance
 from tests.faults.functions import Functions
 from tests.running_stack import Stack
 
-pytestmark = [
-    pytest.mark.stack,
-    pytest.mark.quiet,
-    pytest.mark.kills_parts,
-    pytest.mark.anyio,
-    pytest.mark.timeout(3600, func_only=True),
-]
+pytestmark = whole_parts()
 FROZEN = 30.0
 """Seconds."""
 TALKS_WITHIN = 120.0

@@ -14,19 +14,13 @@ from contextlib import AbstractContextManager
 import pytest
 
 from tests.faults import network
-from tests.faults.conftest import Trial, on_demand, times, unavailable
+from tests.faults.conftest import Trial, on_demand, times, unavailable, whole_parts
 from tests.faults.crowd import Crowd, Doors, Entrance
 from tests.faults.functions import Functions
 from tests.faults.network import CLIENTS, Link, Network, Unavailable, Way
 from tests.running_stack import Stack
 
-pytestmark = [
-    pytest.mark.stack,
-    pytest.mark.quiet,
-    pytest.mark.kills_parts,
-    pytest.mark.anyio,
-    pytest.mark.timeout(3600, func_only=True),
-]
+pytestmark = whole_parts()
 CUT = 30.0
 """Seconds without a packet."""
 POOR = 10.0

@@ -17,8 +17,6 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
-import pytest
-
 from chattifier.run_state import State
 from tests.clients.chat_client import PATIENCE
 from tests.clients.journal import Received
@@ -26,19 +24,13 @@ from tests.clients.people import Person, sign_up
 from tests.clients.socket import ErrorReply
 from tests.clients.talkers import fresh_key
 from tests.clients.waiting import until
-from tests.faults.conftest import Trial, between, on_demand, times
+from tests.faults.conftest import Trial, between, on_demand, times, whole_parts
 from tests.faults.crowd import Crowd, Entrance
 from tests.faults.functions import Functions
 from tests.gateway.client import Wire, session
 from tests.running_stack import Stack
 
-pytestmark = [
-    pytest.mark.stack,
-    pytest.mark.quiet,
-    pytest.mark.kills_parts,
-    pytest.mark.anyio,
-    pytest.mark.timeout(3600, func_only=True),
-]
+pytestmark = whole_parts()
 ALL_BACK_WITHIN = 15.0
 """Seconds until everybody whose gateway was killed is connected again and has what was missed."""
 READ_WITHIN = 15.0

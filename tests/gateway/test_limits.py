@@ -20,7 +20,7 @@ from tests.clients.waiting import until
 
 from .client import Wire, session
 from .people import Person, Signer, key, make_room, say
-from .running import running
+from .running import Running, running
 from .test_frames import TEXT, frame, raw
 
 pytestmark = [pytest.mark.stack, pytest.mark.anyio]
@@ -239,17 +239,10 @@ async def test_a_reader_that_takes_nothing_for_a_while_is_aborted_however_little
     """Recorded as 3008 and cut off without a close frame, which it would not read either; the others go on."""
     ada, _, mallory = people
 
-    async def small() -> socket.socket:
-        dialled = socket.socket()
-        dialled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 * 1024)
-        dialled.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(dialled, ("127.0.0.1", urlsplit(gateway.url).port))
-        return dialled
-
     async with (
         running(stack, jwks, Limits(stall=1.0, kernel=8 * 1024, drain=0.1)) as gateway,
         session(gateway.url, ada.token) as (one, _),
-        session(gateway.url, mallory.token, dial=small) as (sleeper, _),
+        session(gateway.url, mallory.token, dial=lambda: small(gateway)) as (sleeper, _),
     ):
         room = await make_room(one, mallory)
         await sleeper.until(lambda: sleeper.pushes)
@@ -308,13 +301,6 @@ async def test_readers_that_stop_together_cannot_fill_the_memory(stack: Any, jwk
     """Each owes less than one may; where all owe too much together, whoever owes most by all their sockets goes."""
     ada, grace, mallory = people
 
-    async def small() -> socket.socket:
-        dialled = socket.socket()
-        dialled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 * 1024)
-        dialled.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(dialled, ("127.0.0.1", urlsplit(gateway.url).port))
-        return dialled
-
     limits = Limits(owed=4 * 1024 * 1024, stall=60.0, kernel=8 * 1024, drain=0.1)
     async with (
         AsyncExitStack() as asleep,
@@ -323,7 +309,8 @@ async def test_readers_that_stop_together_cannot_fill_the_memory(stack: Any, jwk
         session(gateway.url, grace.token) as (two, _),
     ):
         sleepers = [
-            (await asleep.enter_async_context(session(gateway.url, mallory.token, dial=small)))[0] for _ in range(8)
+            (await asleep.enter_async_context(session(gateway.url, mallory.token, dial=lambda: small(gateway))))[0]
+            for _ in range(8)
         ]
         room = await make_room(one, grace, mallory)
         for sleeper in sleepers:
@@ -346,3 +333,12 @@ async def test_readers_that_stop_together_cannot_fill_the_memory(stack: Any, jwk
         for sleeper in sleepers:
             sleeper.socket.transport.resume_reading()
             assert await sleeper.closed() == 1006
+
+
+async def small(gateway: Running) -> socket.socket:
+    """A connection to it that takes next to nothing while nobody reads."""
+    dialled = socket.socket()
+    dialled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 * 1024)
+    dialled.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(dialled, ("127.0.0.1", urlsplit(gateway.url).port))
+    return dialled
