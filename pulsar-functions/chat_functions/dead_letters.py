@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections import OrderedDict
+from typing import Final
 
 from chat_functions import logs, metrics
 from chat_functions.batching import Inbox, Incoming
 from chat_functions.producers import Outgoing, TopicProducer
 from pulsar_data import topics
+
+REMEMBERED: Final = 1000
+"""Messages of which an instance knows that it has buried them."""
 
 
 class DeadLetters:
@@ -16,12 +22,24 @@ class DeadLetters:
     def __init__(self, producer: TopicProducer, inbox: Inbox) -> None:
         self._producer = producer
         self._inbox = inbox
+        self._burials: OrderedDict[str, asyncio.Event] = OrderedDict()
 
     async def bury(self, incoming: Incoming, reason: str) -> None:
         """Publish the payload unchanged, then ack. If that fails it is not acked: the broker brings it again.
 
-        `reason` is for people, and holds nothing of the payload.
+        Once, though the broker may bring a message again before our ack of it has come. `reason` is for people, and
+        holds nothing of the payload.
         """
+        if (buried := self._burials.get(incoming.source)) is None:
+            buried = self._burials[incoming.source] = asyncio.Event()
+            if len(self._burials) > REMEMBERED:
+                self._burials.popitem(last=False)
+            await self._publish(incoming, reason)
+            buried.set()
+        await buried.wait()
+        self._inbox.finish(incoming)
+
+    async def _publish(self, incoming: Incoming, reason: str) -> None:
         message = incoming.message
         now = str(int(time.time() * 1000))
         properties = {
@@ -39,7 +57,6 @@ class DeadLetters:
             logs.warning("dead_letter_waits", source=incoming.source)
         metrics.DEAD_LETTERS.inc()
         logs.error("dead_letter", source=incoming.source, reason=reason, see="chattifier dead-letters list")
-        self._inbox.finish(incoming)
 
 
 def invalid(error: ValueError) -> str:
