@@ -203,7 +203,9 @@ async def test_a_killed_pulsar_loses_nothing_and_comes_back_with_its_functions(
 async def test_a_rolling_restart_of_everything_costs_nobody_anything(
     stack: Stack, functions: Functions, chance: random.Random, trial: Trial
 ) -> None:
-    """As an upgrade does it: each part is asked to end, one after the other. Nobody is away for long at any time."""
+    """As an upgrade does it: each part is asked to end, when the one before is back and has caught up. Nobody is away
+    for long at any time.
+    """
     faults = times(1)
 
     async def restarts(crowd: Crowd) -> None:
@@ -219,6 +221,7 @@ async def test_a_rolling_restart_of_everything_costs_nobody_anything(
                 away = crowd.longest_absence
                 assert away <= ALL_BACK_WITHIN, f"somebody was away for {away:.1f} s, as {part} was restarted"
                 await crowd.until_all_talk(120)
+                await crowd.until_answered(PATIENCE)
                 await functions.until_left("message-store", CAUGHT_UP, STORED_WITHIN)
                 await asyncio.sleep(chance.uniform(1.0, 2.0))
         await asyncio.sleep(2.0)
