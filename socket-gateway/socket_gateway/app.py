@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from socket_gateway.binary import BINARY
 from socket_gateway.gateway import Gateway
+from socket_gateway.protocol import JSON
 from socket_gateway.wire import WRITER
 
-SUBPROTOCOL = "centrifuge-json"
-BINARY = "centrifuge-protobuf"
-NOT_BINARY = f"This is the Centrifuge protocol in JSON: connect without {BINARY}.\n"
+FORMS = (JSON, BINARY)
+"""The first that a client offers; JSON for one that offers none."""
 
 
 def create_app(gateway: Gateway) -> Starlette:
@@ -21,13 +22,11 @@ def create_app(gateway: Gateway) -> Starlette:
 
     async def connection(websocket: WebSocket) -> None:
         offered = websocket.scope.get("subprotocols", [])
-        if BINARY in offered and SUBPROTOCOL not in offered:
-            await websocket.send_denial_response(PlainTextResponse(NOT_BINARY, status_code=400))
-            return
-        await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
+        form = next((form for form in FORMS if form.subprotocol in offered), None)
+        await websocket.accept(form.subprotocol if form is not None else None)
         peer = websocket.client.host if websocket.client else ""
         address = gateway.door.address(peer, websocket.headers)
-        connection = gateway.connection(websocket.scope["extensions"][WRITER], address)
+        connection = gateway.connection(websocket.scope["extensions"][WRITER], address, form or JSON)
         try:
             await connection.run(websocket.receive)
         finally:

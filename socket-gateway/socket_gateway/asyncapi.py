@@ -57,6 +57,7 @@ def document() -> Json:
             "title": "Chattifier socket",
             "version": "1",
             "description": "The Centrifuge client protocol in JSON, on one WebSocket; every chat command is an `rpc`. "
+            "Protobuf says the same (socket.md). "
             "A text frame holds one or more of these objects, separated by newlines; `{}` is the server's ping and "
             "the client's pong.",
             "license": {"name": "Apache-2.0"},

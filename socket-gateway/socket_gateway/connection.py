@@ -19,7 +19,7 @@ from socket_gateway.metrics import CLIENT, OK, outcome
 from socket_gateway.opening import Opening
 from socket_gateway.pace import Pace
 from socket_gateway.prices import price
-from socket_gateway.protocol import BadFrameError, Command, ConnectRequest, Pong, Refused
+from socket_gateway.protocol import BadFrameError, Command, ConnectRequest, Form, Pong, Refused
 from socket_gateway.requests import Answer, OnAnswer, trouble
 from socket_gateway.tokens import Identity
 from socket_gateway.wire import Writer, text_frame
@@ -56,6 +56,7 @@ class Connection:
         "_early",
         "_expiry",
         "_extra",
+        "_form",
         "_opening",
         "_pace",
         "_pinged",
@@ -75,7 +76,7 @@ class Connection:
         "user",
     )
 
-    def __init__(self, gateway: Gateway, writer: Writer, client: str) -> None:
+    def __init__(self, gateway: Gateway, writer: Writer, client: str, form: Form = protocol.JSON) -> None:
         self.gateway = gateway
         self.client = client
         self.state = State.NEW
@@ -95,7 +96,8 @@ class Connection:
         """Rooms on their way in."""
         self.asked: dict[int, Span] = {}
         """Numbers of the requests that are not answered yet, and their spans."""
-        self._writer = writer
+        self._form = form
+        self._writer = form.writer(writer)
         self._opening: Opening | None = None
         self._timer = gateway.later(gateway.limits.connect, self.close, Disconnect.STALE)
         self._expiry: asyncio.TimerHandle | None = None
@@ -124,8 +126,8 @@ class Connection:
                 self.close(Disconnect.BAD_REQUEST)
                 return
         try:
-            for line in protocol.lines(frame):
-                await self._handle(protocol.parse(line, limit), len(line))
+            for piece in self._form.pieces(frame):
+                await self._handle(self._form.parse(piece, limit), len(piece))
                 await asyncio.sleep(0)  # now it is the turn of others: what is there already comes without one
                 if self.state is State.CLOSED:
                     return

@@ -36,6 +36,7 @@ from socket_gateway.keys import KeyFile
 from socket_gateway.metrics import Here, Metrics
 from socket_gateway.pace import Paces
 from socket_gateway.presence import Presence
+from socket_gateway.protocol import JSON, Form
 from socket_gateway.registry import Registry
 from socket_gateway.requests import Answer, OnAnswer, Requests, trouble
 from socket_gateway.server_api import ServerApi
@@ -158,9 +159,9 @@ class Gateway:
         """Call once, later."""
         return self._loop.call_later(max(0.0, seconds), call, *args)
 
-    def connection(self, writer: Writer, address: str) -> Connection:
+    def connection(self, writer: Writer, address: str, form: Form = JSON) -> Connection:
         """A socket from that address has been accepted. It may be closed already: we leave, or it is one too many."""
-        connection = Connection(self, writer, str(uuid.uuid4()))
+        connection = Connection(self, writer, str(uuid.uuid4()), form)
         self._connections.add(connection)
         self.door.enter(connection, address)
         if self.draining:

@@ -7,7 +7,7 @@ reply has the same `id`; a push has none; `{}` is ping and pong. Fields that are
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -19,6 +19,7 @@ from pulsar_data.errors import ErrorCode, RpcError
 from pulsar_data.events import RoomEvent
 from pulsar_data.model import Counter, Room, RoomId, UserId
 from socket_gateway import __version__
+from socket_gateway.wire import Writer
 
 VERSION: Final = f"chattifier {__version__}"
 SUBS: Final = 2000
@@ -176,6 +177,19 @@ class Refused:
 Incoming = Pong | Command | Refused
 
 
+@dataclass(frozen=True)
+class Form:
+    """How the protocol is spoken on a socket: JSON here, Protobuf in `binary`. A client chooses by the subprotocol."""
+
+    subprotocol: str
+    pieces: Callable[[bytes], Iterator[bytes]]
+    """The commands of a frame."""
+    parse: Callable[[bytes, int], Incoming]
+    """One command, of so many bytes at most."""
+    writer: Callable[[Writer], Writer]
+    """Takes frames with one reply or push in JSON, each."""
+
+
 def lines(frame: bytes) -> Iterator[bytes]:
     """The commands of a frame, unparsed. Raises BadFrameError if there are none."""
     found = [line for line in frame.split(b"\n") if line.strip()]
@@ -192,7 +206,7 @@ def parse(line: bytes, limit: int) -> Incoming:
         return _damaged(line, error)
     if not isinstance(value, dict):
         raise BadFrameError("not a JSON object")
-    return Pong() if not value else _command(value, oversize=len(line) > limit)
+    return Pong() if not value else command(value, oversize=len(line) > limit)
 
 
 def _damaged(line: bytes, error: ValueError) -> Refused:
@@ -213,7 +227,8 @@ def _id(value: dict[str, Any]) -> int:
     return number
 
 
-def _command(value: dict[str, Any], *, oversize: bool) -> Incoming:
+def command(value: dict[str, Any], *, oversize: bool) -> Incoming:
+    """That of a parsed object. Raises BadFrameError if it has no id to answer to."""
     number = _id(value)
     if number == 0 and value.get("send") is None:
         raise BadFrameError("a command without id")
@@ -226,6 +241,9 @@ def _command(value: dict[str, Any], *, oversize: bool) -> Incoming:
         return Command(number, REQUESTS[name].model_validate(value[name]))
     except ValidationError:
         return Refused(number, ErrorCode.BAD_REQUEST)
+
+
+JSON: Final = Form("centrifuge-json", lines, parse, lambda writer: writer)
 
 
 def reply(number: int, kind: str, result: bytes) -> bytes:

@@ -63,13 +63,28 @@ class Writer(Protocol):
 
 
 def text_frame(payload: bytes) -> bytes:
-    """A complete WebSocket text frame of a server: RFC 6455, 5.2, without masking."""
+    """A complete WebSocket text frame of a server."""
+    return _frame(0x81, payload)
+
+
+def binary_frame(payload: bytes) -> bytes:
+    """A complete WebSocket binary frame of a server."""
+    return _frame(0x82, payload)
+
+
+def _frame(kind: int, payload: bytes) -> bytes:
+    """RFC 6455, 5.2, without masking."""
     size = len(payload)
     if size < 126:
-        return struct.pack("!BB", 0x81, size) + payload
+        return struct.pack("!BB", kind, size) + payload
     if size < 65536:
-        return struct.pack("!BBH", 0x81, 126, size) + payload
-    return struct.pack("!BBQ", 0x81, 127, size) + payload
+        return struct.pack("!BBH", kind, 126, size) + payload
+    return struct.pack("!BBQ", kind, 127, size) + payload
+
+
+def payload(frame: bytes) -> bytes:
+    """What such a frame holds."""
+    return frame[{126: 4, 127: 10}.get(frame[1], 2) :]
 
 
 class Socket(WebSocketsSansIOProtocol, BufferedProtocol):
@@ -214,7 +229,7 @@ class Socket(WebSocketsSansIOProtocol, BufferedProtocol):
         self._closing(LINGER)
 
     def send_receive_event_to_app(self) -> None:
-        """As inherited, but text stays bytes: the JSON parser checks its UTF-8 anyway, and copies nothing."""
+        """As inherited, but text stays bytes: the parser checks its UTF-8 anyway, and copies nothing."""
         data = b"".join(self.frames)
         self.frames = []
         if self.close_sent:

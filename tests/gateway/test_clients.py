@@ -80,10 +80,13 @@ class Ears(ClientEventHandler):
         await self.until(lambda: (channel, offset) in self.heard)
 
 
+FORMS = pytest.mark.parametrize("form", ["json", "protobuf"])
+
+
 @asynccontextmanager
-async def _client(url: str, token: str) -> AsyncIterator[tuple[Client, Ears]]:
+async def _client(url: str, token: str, form: str) -> AsyncIterator[tuple[Client, Ears]]:
     ears = Ears()
-    client = Client(url, events=ears, token=token, timeout=15, proxy=None)
+    client = Client(url, events=ears, token=token, timeout=15, proxy=None, use_protobuf=form == "protobuf")
     await client.connect()
     try:
         await client.ready(timeout=15)
@@ -92,30 +95,48 @@ async def _client(url: str, token: str) -> AsyncIterator[tuple[Client, Ears]]:
         await client.disconnect()
 
 
-async def test_centrifuge_python_connects_talks_and_listens(stack: Any, people: People) -> None:
+async def _call(client: Client, form: str, method: str, data: dict[str, Any]) -> dict[str, Any]:
+    """In Protobuf the library hands over what is in `data` as bytes, both ways: it is JSON all the same."""
+    if form == "json":
+        return (await client.rpc(method, data)).data  # type: ignore[no-any-return]
+    return _read((await client.rpc(method, json.dumps(data).encode())).data)
+
+
+def _read(data: Any) -> dict[str, Any]:
+    return json.loads(data) if isinstance(data, bytes) else data  # type: ignore[no-any-return]
+
+
+@FORMS
+async def test_centrifuge_python_connects_talks_and_listens(stack: Any, people: People, form: str) -> None:
     """Snapshot, rpc with result and with error, publications of a room it is taken into."""
     ada, grace, _ = people
-    async with _client(stack.gateways[0], ada.token) as (one, ears), _client(stack.gateways[1], grace.token) as (_, o):
-        assert ears.connected[0].data["user"]["user_id"] == ada.id
+    async with (
+        _client(stack.gateways[0], ada.token, form) as (one, ears),
+        _client(stack.gateways[1], grace.token, form) as (_, o),
+    ):
+        assert _read(ears.connected[0].data)["user"]["user_id"] == ada.id
         data = {"key": key(), "kind": "group", "name": "sdk", "members": [grace.id]}
-        room = (await one.rpc("room.create", data)).data["room"]
+        room = (await _call(one, form, "room.create", data))["room"]
         channel = f"room:{room}"
         await o.until(lambda: any(ctx.channel == channel for ctx in o.subscribed))
-        sent = (await one.rpc("message.send", {"room": room, "key": key(), "text": "hi"})).data
+        sent = await _call(one, form, "message.send", {"room": room, "key": key(), "text": "hi"})
         for heard in (ears, o):
             await heard.publication(channel, sent["offset"])
         with pytest.raises(ReplyError) as refused:
-            await one.rpc("message.send", {"room": ada.id, "key": key(), "text": "hi"})
+            await _call(one, form, "message.send", {"room": ada.id, "key": key(), "text": "hi"})
         assert refused.value.code in (400, 403)
 
 
-async def test_centrifuge_python_comes_back_and_misses_nothing(stack: Any, jwks: Path, people: People) -> None:
+@FORMS
+async def test_centrifuge_python_comes_back_and_misses_nothing(
+    stack: Any, jwks: Path, people: People, form: str
+) -> None:
     """A gateway drains with 3001; the client reconnects to it by itself and recovers what was said meanwhile."""
     ada, grace, _ = people
     async with (
         running(stack, jwks, Limits(drain=0.1, rejoin=0.01)) as gateway,
         session(stack.gateways[1], ada.token) as (wire, _),
-        _client(gateway.url, grace.token) as (_, ears),
+        _client(gateway.url, grace.token, form) as (_, ears),
     ):
         room = await make_room(wire, grace)
         await ears.until(lambda: any(ctx.channel == f"room:{room}" for ctx in ears.subscribed))
@@ -154,8 +175,9 @@ def node_modules() -> Path:
     return cache
 
 
+@FORMS
 async def test_centrifuge_js_connects_talks_and_comes_back(
-    stack: Any, jwks: Path, people: People, node_modules: Path
+    stack: Any, jwks: Path, people: People, node_modules: Path, form: str
 ) -> None:
     """From Node: snapshot, rpc, receive, a close with 3010, reconnect, recovery in order."""
     ada, grace, _ = people
@@ -165,7 +187,7 @@ async def test_centrifuge_js_connects_talks_and_comes_back(
     ):
         room = await make_room(wire, grace)
         talk = await asyncio.create_subprocess_exec(
-            "node", "talk.mjs", gateway.url, room, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=node_modules
+            "node", "talk.mjs", gateway.url, room, form, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=node_modules
         )
         assert talk.stdin is not None
         assert talk.stdout is not None

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from .client import session
@@ -250,12 +250,27 @@ async def test_who_sends_pings_without_end_is_cut_off(url: str, people: People, 
         assert (await bystander.ask(ping={}))["ping"] == {}
 
 
-async def test_who_wants_the_binary_form_only_is_told_so(url: str) -> None:
-    """Before the handshake is over: afterwards there would be nothing but an SDK that gives up."""
-    with pytest.raises(InvalidStatus) as refused:
-        await connect(url, subprotocols=[Subprotocol("centrifuge-protobuf")], proxy=None)
-    assert refused.value.response.status_code == 400
-    assert b"JSON" in refused.value.response.body
-    both = [Subprotocol("centrifuge-protobuf"), Subprotocol("centrifuge-json")]
-    async with connect(url, subprotocols=both, proxy=None) as socket:
-        assert socket.subprotocol == "centrifuge-json"
+@pytest.mark.parametrize(
+    ("offered", "chosen"),
+    [
+        (["centrifuge-protobuf"], "centrifuge-protobuf"),
+        (["centrifuge-protobuf", "centrifuge-json"], "centrifuge-json"),
+        (["centrifuge-json"], "centrifuge-json"),
+        (["mqtt", "centrifuge-protobuf"], "centrifuge-protobuf"),
+        (["mqtt"], None),
+    ],
+)
+async def test_a_client_chooses_the_form_by_the_subprotocol(url: str, offered: list[str], chosen: str | None) -> None:
+    """JSON where it takes both, and where it names neither."""
+    async with connect(url, subprotocols=[Subprotocol(name) for name in offered], proxy=None) as socket:
+        assert socket.subprotocol == chosen
+
+
+async def test_what_is_no_protobuf_ends_the_socket(url: str) -> None:
+    """As what is no JSON does, also where it is a text frame."""
+    for frame in (b"\x02\x08", b"{}", "{}"):
+        async with connect(url, subprotocols=[Subprotocol("centrifuge-protobuf")], proxy=None) as socket:
+            await socket.send(frame)
+            with pytest.raises(ConnectionClosed):
+                await socket.recv()
+            assert socket.close_code == 3501

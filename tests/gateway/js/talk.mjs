@@ -1,9 +1,10 @@
 // Connects, speaks once, and tells what it sees as JSON lines. The token comes on stdin: arguments are visible to all.
 import { randomBytes } from "node:crypto";
 import { createInterface } from "node:readline/promises";
-import { Centrifuge } from "centrifuge";
 
-const [url, room] = process.argv.slice(2);
+const [url, room, form] = process.argv.slice(2);
+const protobuf = form === "protobuf";
+const { Centrifuge } = await import(protobuf ? "centrifuge/build/protobuf/index.js" : "centrifuge");
 const token = await createInterface({ input: process.stdin }).question("");
 const tell = (kind, values) => process.stdout.write(JSON.stringify({ kind, ...values }) + "\n");
 
@@ -11,6 +12,10 @@ const tell = (kind, values) => process.stdout.write(JSON.stringify({ kind, ...va
 const options = { token };
 if (typeof globalThis.WebSocket === "undefined") options.websocket = (await import("ws")).WebSocket;
 const client = new Centrifuge(url, options);
+
+// In Protobuf `data` is bytes to the library, both ways: they hold JSON all the same.
+const toData = (value) => (protobuf ? new TextEncoder().encode(JSON.stringify(value)) : value);
+const fromData = (data) => (protobuf ? JSON.parse(new TextDecoder().decode(data)) : data);
 
 function newKey() {
   const bytes = Buffer.concat([Buffer.alloc(6), randomBytes(10)]);
@@ -26,9 +31,9 @@ client.on("publication", (context) => {
   if (context.channel === `room:${room}`) tell("heard", { offset: context.offset });
 });
 client.once("connected", async (context) => {
-  tell("connected", { user: context.data.user.user_id });
-  const { data } = await client.rpc("message.send", { room, key: newKey(), text: "hello from JavaScript" });
-  tell("sent", { offset: data.offset });
-  await client.rpc("no.such", {}).catch((error) => tell("refused", { code: error.code }));
+  tell("connected", { user: fromData(context.data).user.user_id });
+  const { data } = await client.rpc("message.send", toData({ room, key: newKey(), text: "hello from JavaScript" }));
+  tell("sent", { offset: fromData(data).offset });
+  await client.rpc("no.such", toData({})).catch((error) => tell("refused", { code: error.code }));
 });
 client.connect();
