@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from typing import Final
 
 from pulsar_data.model import RoomId, UserId
 
@@ -14,6 +15,9 @@ _EXTERNAL = uuid.UUID("e2a5d0a4-55c5-5d3c-8a67-0f4c7c1f6d21")
 
 SYSTEM = UserId("00000000-0000-0000-0000-000000000000")
 """Who acts when the product around us does: above every owner, a member of no room. No person has this id."""
+
+KEY_AHEAD: Final = 5 * 60 * 1000
+"""Milliseconds: how far ahead of our clock the time in an idempotency key may be."""
 
 
 def new_key(now_ms: int) -> str:

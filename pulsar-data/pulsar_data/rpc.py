@@ -15,7 +15,7 @@ from pulsar_data.errors import ChatError, ErrorCode
 from pulsar_data.params import Caller, Params
 from pulsar_data.queries import Query
 
-__all__ = ["KEY_AHEAD", "METHODS", "Caller", "build"]
+__all__ = ["METHODS", "Caller", "build"]
 
 METHODS: Final[dict[str, type[Params]]] = {
     "message.send": params.SendParams,
@@ -41,8 +41,6 @@ METHODS: Final[dict[str, type[Params]]] = {
     "user.get": params.UserParams,
     "user.find": params.FindParams,
 }
-KEY_AHEAD: Final = 5 * 60 * 1000
-"""Milliseconds: how far ahead of our clock the time in an idempotency key may be."""
 
 
 def build(method: str, data: object, caller: Caller, now: int) -> Command | Query:
@@ -65,5 +63,5 @@ def _check_key(key: str | None, now: int) -> None:
         ahead = ids.key_time(key) - now
     except ValueError as error:
         raise ChatError(ErrorCode.BAD_REQUEST, "key is not a UUIDv7") from error
-    if ahead > KEY_AHEAD:
+    if ahead > ids.KEY_AHEAD:
         raise ChatError(ErrorCode.BAD_REQUEST, "key lies more than five minutes ahead")

@@ -63,7 +63,8 @@ class Request:
     origin: str
     looked_up: int | None
     """The epoch in which Cassandra did not know the key: in a later one it must be asked again."""
-    old_key: bool
+    made: int
+    """When the client made the key, as it says, ms; 0 if that is so long ago that Redis may have forgotten the key."""
     verdict: int | None = None
     """The error that limits or the named users are: unknown, say. It counts only if the rules would let it pass."""
     asks: tuple[str | int, ...] = ()
@@ -138,7 +139,7 @@ def queue_number(pipe: Pipeline, run_id: str, request: Request, now: int, key_tt
         pipe, NUMBER[request.operation], keys,
         [run_id, now, request.operation, request.actor, request.digest, request.origin,
          "" if request.looked_up is None else request.looked_up,
-         key_ttl, int(request.old_key), "" if request.verdict is None else request.verdict, *request.asks],
+         key_ttl, request.made, "" if request.verdict is None else request.verdict, *request.asks],
     )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from chat_functions.numbering import FENCE, HOLD, SEED
 from chat_functions.producers import Outgoing, TopicProducer
 from chat_functions.redis_link import RedisLink, RedisUnavailable, call
 from chat_functions.tables import BUCKET, Tables, TablesUnavailable
-from pulsar_data import redis_keys
+from pulsar_data import ids, redis_keys
 from pulsar_data.clock import Clock
 from pulsar_data.events import MessageDeleted, MessageEdited, MessageSent, RoomRebuild
 from pulsar_data.model import RoomId, UserId
@@ -45,8 +45,11 @@ READ_LAST = (
 READ_LOG = "SELECT offset, event FROM room_log WHERE room_id = ? AND bucket = ? AND offset > ? AND offset <= ?"
 STATEMENTS = (READ_HEAD, READ_ROOM, READ_MEMBERS, READ_LAST, READ_LOG)
 
-LOOK_UP = 24 * 3600 * 1000
-"""ms after a rebuild in which every unseen idempotency key is looked up in Cassandra, if the room has any."""
+LOOK_UP = 2 * 3600 * 1000 + ids.KEY_AHEAD
+"""ms. An unseen idempotency key that was made earlier than so long after a rebuild, by its own word, is looked up.
+
+Before that rebuild nobody took a key from so far ahead, were the clocks of Redis and of a gateway an hour wrong each.
+"""
 ABSENT = 60 * 1000
 """ms for which it is remembered that a room does not exist."""
 DEAD = 2000

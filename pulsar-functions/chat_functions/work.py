@@ -167,7 +167,7 @@ def request(work: Work, now: int, settings: Settings, *, full: bool = False) -> 
     return Request(
         command.room, rulebook.operation(command), command.actor, command.key, work.digest,
         origin=f"{sender.gateway}/{sender.request}" if sender else work.incoming.source,
-        looked_up=work.looked_up, old_key=_is_old(command.key, now), verdict=verdict,
+        looked_up=work.looked_up, made=0 if _is_old(command.key, now) else ids.key_time(command.key), verdict=verdict,
         asks=rulebook.asks(command, work.found, settings),
     )  # fmt: skip
 

@@ -115,7 +115,7 @@ class Room:
         """A send of the owner with a fresh key."""
         request = Request(
             room=self.id, operation=operation, actor=self.owner, key=key or ids.new_key(now()), digest="d",
-            origin="g/1", looked_up=None, old_key=False, asks=("",) if operation == "send" else (),
+            origin="g/1", looked_up=None, made=now(), asks=("",) if operation == "send" else (),
         )  # fmt: skip
         return replace(request, **changes)
 

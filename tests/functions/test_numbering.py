@@ -194,19 +194,29 @@ async def test_a_room_that_exists_is_not_created_again(redis: RedisLink) -> None
 async def test_after_a_rebuild_unseen_keys_are_looked_up_once_per_epoch(redis: RedisLink) -> None:
     """What Cassandra said in an earlier epoch counts for nothing in a later one."""
     room = Room(redis)
-    await room.seed(epoch=3, look_up_until=now() + 60_000)
-    request = room.request()
+    until = now() + 60_000
+    await room.seed(epoch=3, look_up_until=until)
+    request = room.request(made=until - 1)
     assert await room.number(request) == [LookUp(3)]
-    assert await room.number(room.request(key=request.key, looked_up=2)) == [LookUp(3)]
-    numbers((await room.number(room.request(key=request.key, looked_up=3)))[0])
+    assert await room.number(replace(request, looked_up=2)) == [LookUp(3)]
+    numbers((await room.number(replace(request, looked_up=3)))[0])
     numbers((await room.number(request))[0])
+
+
+async def test_a_key_that_was_made_long_after_a_rebuild_is_new(redis: RedisLink) -> None:
+    """Nobody took a key from so far ahead before: Cassandra need not be there for it."""
+    room = Room(redis)
+    until = now() - 60_000
+    await room.seed(epoch=3, look_up_until=until)
+    numbers((await room.number(room.request(made=until)))[0])
+    assert await room.number(room.request(made=until - 1)) == [LookUp(3)]
 
 
 async def test_an_old_key_is_always_looked_up(redis: RedisLink) -> None:
     """Redis may have forgotten it."""
     room = Room(redis)
     await room.seed(epoch=3)
-    assert await room.number(room.request(old_key=True)) == [LookUp(3)]
+    assert await room.number(room.request(made=0)) == [LookUp(3)]
 
 
 async def test_pending_numbers_of_an_earlier_epoch_count_for_nothing_and_done_ones_do(redis: RedisLink) -> None:

@@ -69,7 +69,7 @@ def test_an_event_of_a_later_version_is_read_without_what_is_new_in_it() -> None
     "changes",
     [
         {"room": "x"}, {"room": 5}, {"room": "{" + ROOM + "}"}, {"key": str(uuid.uuid4())}, {"key": None},
-        {"key": ids.new_key(NOW + rpc.KEY_AHEAD + 1)}, {"text": 5}, {"text": None}, {"reply_to": "1"},
+        {"key": ids.new_key(NOW + ids.KEY_AHEAD + 1)}, {"text": 5}, {"text": None}, {"reply_to": "1"},
         {"reply_to": -1}, {"reply_to": True}, {"mentions": ["x"]}, {"mentions": "x"}, {"meta": []},
         {"meta": {"a": float("nan")}}, {"meta": {"a": float("inf")}}, {"priority": 1},
     ],

@@ -3,7 +3,7 @@
 -- carries no other rules. rules/*.lua say which ARGV from 11 on, and which KEYS from 5 on, are theirs.
 -- KEYS head, members, key, banned
 -- ARGV run_id, now ms, operation, actor, digest, origin, epoch in which Cassandra was asked for the key ('' not),
---      key ttl ms, key is old (0|1), what the router found out about limits and named users (an error code, '' nothing)
+--      key ttl ms, when the key was made (ms, 0 if so long ago that Redis may have forgotten it), what the router found out about limits and named users (an error code, '' nothing)
 -- A known key gets its first numbers again, whatever the rules say now; only pending ones of this epoch or done ones
 -- count as known. A command that was refused is refused when it comes again (by its origin, for a quarter of an hour), whatever has
 -- changed: its sender was told so. A client's repeat of it is another one. Whether it is known could not be told (100): then no rule is asked, which might find it done by itself.
@@ -31,7 +31,8 @@ if known[1] and (known[6] == '1' or known[1] == head[3]) then
   local outcome = known[6] == '1' and 'done' or 'pending'
   return {outcome, known[1], known[2], known[3], known[4], head[8], known[7] == ARGV[6] and 0 or 1, known[8] or 0}
 end
-if ARGV[7] ~= head[3] and (ARGV[9] == '1' or tonumber(head[6] or '0') > now) then return {'look_up', head[3]} end
+local made = tonumber(ARGV[9])
+if ARGV[7] ~= head[3] and (made == 0 or made < tonumber(head[6] or '0')) then return {'look_up', head[3]} end
 if ARGV[10] == '100' then return {'refused', 100} end
 
 local RANK = {member = 1, moderator = 2, owner = 3, system = 4}
