@@ -115,7 +115,7 @@ class Rows:
         self._live = live
 
     def of_room(self, events: Sequence[RoomEvent], marks: Sequence[MessageRead]) -> Iterator[Row]:
-        """All of them, rows of one partition side by side."""
+        """All but its head, rows of one partition side by side."""
         others = [event for event in events if not isinstance(event, MessageSent)]
         for event in events:
             seq = _changed_seq(event)
@@ -128,7 +128,6 @@ class Rows:
             for statement in self._room(event):
                 yield Row(event.room, ROOM, statement)
         yield from self._read(events, marks)
-        yield from self._head(events)
         for event in events:
             yield Row(event.room, ("keys", _key_bucket(event)), self._key(event))
         for event in others:
@@ -214,8 +213,8 @@ class Rows:
             values = [as_uuid(room), as_uuid(user), as_bigint(seq), as_bigint(at)]
             yield Row(room, ROOM, self._tables.encoded(WRITE_READ, values))
 
-    def _head(self, events: Sequence[RoomEvent]) -> Iterator[Row]:
-        """How far the room is; its seq under the offset of an event that tells it, as most do not."""
+    def head(self, events: Sequence[RoomEvent]) -> Iterator[Row]:
+        """How far the room is stored; its seq under the offset of an event that tells it, as most do not."""
         if not events:
             return
         last = max(events, key=lambda event: event.offset)

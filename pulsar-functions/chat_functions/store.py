@@ -1,8 +1,8 @@
 """message-store: writes the room log to Cassandra, in batches, and acks when Cassandra has them.
 
-Every write carries TIMESTAMP <offset>, so writes of one room commute: a repeat or a late zombie never wins. Only a
-RoomRebuild marker needs order: everything before it is stored first, then the head it leaves is exact, and from then on
-events of a lower epoch are void.
+Every write carries TIMESTAMP <offset>, so writes of one room commute: a repeat or a late zombie never wins. Order is
+needed by heads, which are written behind all that they speak for, and by a RoomRebuild marker: everything before it is
+stored first, then the head it leaves is exact, and from then on events of a lower epoch are void.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class MessageStore:
         self._graves = DeadLetters(TopicProducer(client, dead_letters.topic("message-store")), inbox)
         self._crash = CrashPoints(settings.crash_at)
         self._full = settings.batch
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way: set[asyncio.Task[set[RoomId]]] = set()
 
     async def start(self) -> None:
         """Connect to Cassandra and Redis."""
@@ -104,22 +104,30 @@ class MessageStore:
 
     def _begin(self, works: Sequence[Work]) -> None:
         """Only now is it known which rooms wait: what was under way may have failed."""
-        task = self._tasks.create_task(self._store(self._sort(works)))
+        task = self._tasks.create_task(self._store(self._sort(works), set(self._under_way)))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 
-    async def _store(self, by_room: dict[RoomId, list[Work]]) -> None:
-        void = await self._learn_epochs(list(by_room))
-        for room in void:
+    async def _store(self, by_room: dict[RoomId, list[Work]], before: set[asyncio.Task[set[RoomId]]]) -> set[RoomId]:
+        """Returns the rooms that must be stored again, as a whole. `before`: what was under way when it began.
+
+        A head says that all up to it is stored, and readers believe it: so it is written last, and not in a room where
+        something before it is missing.
+        """
+        unread = await self._learn_epochs(list(by_room))
+        for room in unread:
             self._parking.put_back(room, by_room.pop(room), asyncio.sleep(RETRY))
         happened = {room: self._until_marker(works) for room, works in by_room.items()}
         self._crash.pass_by("read")
-        failed = await self._writes.store(happened)
+        failed = await self._writes.rows(happened)
+        failed.update(*await asyncio.gather(*before))
+        failed |= await self._writes.heads({room: new for room, new in happened.items() if room not in failed})
         self._crash.pass_by("written")
         await self._tell_inboxes([event for room in happened if room not in failed for event in happened[room].events])
         self._crash.pass_by("told")
         for room, works in by_room.items():
             await self._settle(room, works, stored=room not in failed)
+        return failed.union(unread)
 
     def _sort(self, works: Sequence[Work]) -> dict[RoomId, list[Work]]:
         by_room: dict[RoomId, list[Work]] = {}

@@ -39,13 +39,17 @@ class Writes:
         self._tables = tables
         self._rows = Rows(tables, live)
 
-    async def store(self, happened: Mapping[RoomId, Happened]) -> set[RoomId]:
-        """Write all; returns the rooms of which anything failed. They must be written again as a whole.
-
-        Nothing relies on the order of these writes: who needs a room's exact head waits for a marker behind them.
-        """
+    async def rows(self, happened: Mapping[RoomId, Happened]) -> set[RoomId]:
+        """Write all but the heads, in any order; returns the rooms of which anything failed."""
         rooms = happened.values()
-        packs = list(_pack(row for of_room in rooms for row in self._rows.of_room(of_room.events, of_room.marks)))
+        return await self._write(row for room in rooms for row in self._rows.of_room(room.events, room.marks))
+
+    async def heads(self, happened: Mapping[RoomId, Happened]) -> set[RoomId]:
+        """Write how far rooms are stored: once all that is. Returns the rooms of which that failed."""
+        return await self._write(row for room in happened.values() for row in self._rows.head(room.events))
+
+    async def _write(self, rows: Iterable[Row]) -> set[RoomId]:
+        packs = list(_pack(rows))
         answers = await self._tables.execute([batch([row.statement for row in pack]) for pack in packs])
         failed: set[RoomId] = set()
         for pack, answer in zip(packs, answers, strict=True):
