@@ -127,6 +127,24 @@ def test_a_wrong_command_is_refused_under_its_id() -> None:
             binary.parse(without.SerializeToString(), LIMIT)
 
 
+EVIL = [
+    b"NaN", b"Infinity", b"1e400", b'"\\ud83d"', b'"\\u0000"', b'"\x00"', b'{"a":1,"a":2}', b"[" * 10_000, b"\xff", b"",
+    b"[" * 10_000 + b"]" * 10_000, b'{"a":' * 250 + b"1" + b"}" * 250, b"12345678901234567890123", b'"a" "b"', b"01",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("data", EVIL, ids=range(len(EVIL)))
+def test_data_is_taken_where_it_is_taken_in_json(data: bytes) -> None:
+    """As the same value, or not at all; then it is refused, since the frame around it is whole."""
+    rpc = client_pb2.RPCRequest(method="message.send", data=data)
+    got = binary.parse(client_pb2.Command(id=1, rpc=rpc).SerializeToString(), LIMIT)
+    try:
+        expected = protocol.parse(b'{"id":1,"rpc":{"method":"message.send","data":%b}}' % (data or b"null"), LIMIT)
+    except BadFrameError:
+        expected = Refused(1, ErrorCode.BAD_REQUEST)
+    assert got == expected
+
+
 @unhurried
 @given(st.binary(max_size=60))
 def test_no_bytes_raise_anything_else(frame: bytes) -> None:
