@@ -40,6 +40,18 @@ async def test_two_people_talk_through_the_one_port(stack: Stack, address: str) 
         await his.until(lambda: [event for event in his.events(room) if event.get("text") == "through the edge"])
 
 
+async def test_the_form_that_a_client_asks_for_reaches_the_gateway(address: str) -> None:
+    """Protobuf, say: JSON would not take these bytes for a message."""
+    offered = [websockets.Subprotocol("centrifuge-protobuf")]
+    async with websockets.connect(address, subprotocols=offered, proxy=None) as socket:
+        assert socket.subprotocol == "centrifuge-protobuf"
+        await socket.send(b"\x07\x08\x01\x22\x03\x0a\x01x")  # Command {id 1, connect {token "x"}}
+        with pytest.raises(websockets.ConnectionClosed) as closed:
+            await asyncio.wait_for(socket.recv(), 30)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 3500
+
+
 async def test_a_page_of_another_origin_gets_no_socket_and_our_own_does(stack: Stack, address: str) -> None:
     with pytest.raises(InvalidStatus) as refused:
         await websockets.connect(address, origin=websockets.Origin(ORIGIN), proxy=None)
