@@ -4,7 +4,7 @@ import { createInterface } from "node:readline/promises";
 
 const [url, room, form] = process.argv.slice(2);
 const protobuf = form === "protobuf";
-const { Centrifuge } = await import(protobuf ? "centrifuge/build/protobuf/index.js" : "centrifuge");
+const { Centrifuge } = await import(protobuf ? "centrifuge/build/protobuf" : "centrifuge");
 const token = await createInterface({ input: process.stdin }).question("");
 const tell = (kind, values) => process.stdout.write(JSON.stringify({ kind, ...values }) + "\n");
 
@@ -13,7 +13,7 @@ const options = { token };
 if (typeof globalThis.WebSocket === "undefined") options.websocket = (await import("ws")).WebSocket;
 const client = new Centrifuge(url, options);
 
-// In Protobuf `data` is bytes to the library, both ways: they hold JSON all the same.
+// In Protobuf `data` is bytes to the library, both ways: they hold JSON all the same. Offsets are 64-bit objects.
 const toData = (value) => (protobuf ? new TextEncoder().encode(JSON.stringify(value)) : value);
 const fromData = (data) => (protobuf ? JSON.parse(new TextDecoder().decode(data)) : data);
 
@@ -28,7 +28,7 @@ function newKey() {
 client.on("connecting", (context) => tell("connecting", { code: context.code }));
 client.on("disconnected", (context) => tell("disconnected", { code: context.code }));
 client.on("publication", (context) => {
-  if (context.channel === `room:${room}`) tell("heard", { offset: context.offset });
+  if (context.channel === `room:${room}`) tell("heard", { offset: Number(context.offset) });
 });
 client.once("connected", async (context) => {
   tell("connected", { user: fromData(context.data).user.user_id });
