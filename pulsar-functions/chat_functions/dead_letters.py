@@ -32,10 +32,10 @@ class DeadLetters:
         """
         if (buried := self._burials.get(incoming.source)) is None:
             buried = self._burials[incoming.source] = asyncio.Event()
-            if len(self._burials) > REMEMBERED:
-                self._burials.popitem(last=False)
             await self._publish(incoming, reason)
             buried.set()
+            while len(self._burials) > REMEMBERED and next(iter(self._burials.values())).is_set():
+                self._burials.popitem(last=False)
         await buried.wait()
         self._inbox.finish(incoming)
 

@@ -103,12 +103,12 @@ class LookUps:
 
     async def _messages(self, works: Sequence[Work]) -> list[str | None]:
         """As the rules want to know it; None where the message is not there because message-store is behind."""
-        questions: list[Question] = []
-        for work in works:
-            room, seq = uuid.UUID(work.room), _seq(work)
-            questions += [(READ_MESSAGE, [room, seq // BUCKET, seq]), (READ_STORED, [room])]
-        answers = await self._ask(questions)
-        return [_told(_seq(work), *answers[2 * place : 2 * place + 2]) for place, work in enumerate(works)]
+        rooms = {work.room: uuid.UUID(work.room) for work in works}
+        # First: else a message that is stored between the two would be neither there nor still to come.
+        heads = dict(zip(rooms, await self._ask([(READ_STORED, [room]) for room in rooms.values()]), strict=True))
+        places = [(rooms[work.room], _seq(work)) for work in works]
+        messages = await self._ask([(READ_MESSAGE, [room, seq // BUCKET, seq]) for room, seq in places])
+        return [_told(_seq(work), message, heads[work.room]) for work, message in zip(works, messages, strict=True)]
 
     async def _ask(self, questions: Sequence[Question]) -> list[Rows | None]:
         """The rows of each, None of those that were not told in time. Some at a time: a room with a thousand first

@@ -229,7 +229,7 @@ class Rebuild:
             redis_keys.banned(room), banned,
         ]  # fmt: skip
         state, ttl = ("live", "") if stored.facts is not None else ("absent", str(ABSENT))
-        # A room without any event has no key that Cassandra could know: without this, each new room asks for a day.
+        # A room without any event has no key that Cassandra could know: without this, each new room asks for hours.
         look_up_until = self._clock.now() + LOOK_UP if offset else 0
         args: list[str | int | bytes] = [run_id, epoch, offset, seq, state, look_up_until, ttl]
         args += [len(stored.recent), *stored.recent]

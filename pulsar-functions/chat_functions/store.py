@@ -74,7 +74,8 @@ class MessageStore:
         self._graves = DeadLetters(TopicProducer(client, dead_letters.topic("message-store")), inbox)
         self._crash = CrashPoints(settings.crash_at)
         self._full = settings.batch
-        self._under_way: set[asyncio.Task[set[RoomId]]] = set()
+        self._under_way: dict[asyncio.Task[None], asyncio.Future[set[RoomId]]] = {}
+        """Batches, and which rooms of each must be stored again, as soon as that is known."""
 
     async def start(self) -> None:
         """Connect to Cassandra and Redis."""
@@ -92,7 +93,8 @@ class MessageStore:
             if len(self._under_way) < (1 if alone else AT_ONCE):
                 break
             await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
-        self._begin(works)
+        if works:
+            self._begin(works)
         if alone:
             await asyncio.wait(self._under_way)
         if len(batch) < self._full:
@@ -104,12 +106,18 @@ class MessageStore:
 
     def _begin(self, works: Sequence[Work]) -> None:
         """Only now is it known which rooms wait: what was under way may have failed."""
-        task = self._tasks.create_task(self._store(self._sort(works), set(self._under_way)))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        outcome: asyncio.Future[set[RoomId]] = asyncio.get_running_loop().create_future()
+        task = self._tasks.create_task(self._store(self._sort(works), list(self._under_way.values()), outcome))
+        self._under_way[task] = outcome
+        task.add_done_callback(self._under_way.pop)
 
-    async def _store(self, by_room: dict[RoomId, list[Work]], before: set[asyncio.Task[set[RoomId]]]) -> set[RoomId]:
-        """Returns the rooms that must be stored again, as a whole. `before`: what was under way when it began.
+    async def _store(
+        self,
+        by_room: dict[RoomId, list[Work]],
+        before: Sequence[asyncio.Future[set[RoomId]]],
+        outcome: asyncio.Future[set[RoomId]],
+    ) -> None:
+        """`before`: the outcomes of what was under way when this began.
 
         A head says that all up to it is stored, and readers believe it: so it is written last, and not in a room where
         something before it is missing.
@@ -120,14 +128,15 @@ class MessageStore:
         happened = {room: self._until_marker(works) for room, works in by_room.items()}
         self._crash.pass_by("read")
         failed = await self._writes.rows(happened)
-        failed.update(*await asyncio.gather(*before))
+        for earlier in before:
+            failed |= await earlier & happened.keys()
         failed |= await self._writes.heads({room: new for room, new in happened.items() if room not in failed})
+        outcome.set_result(failed.union(unread))
         self._crash.pass_by("written")
         await self._tell_inboxes([event for room in happened if room not in failed for event in happened[room].events])
         self._crash.pass_by("told")
         for room, works in by_room.items():
             await self._settle(room, works, stored=room not in failed)
-        return failed.union(unread)
 
     def _sort(self, works: Sequence[Work]) -> dict[RoomId, list[Work]]:
         by_room: dict[RoomId, list[Work]] = {}

@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
+import structlog
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError, Message
 from pydantic_core import from_json, to_json
 
-from pulsar_data.errors import ErrorCode
+from pulsar_data.errors import Disconnect, ErrorCode
 from socket_gateway import wire
 from socket_gateway.protocol import BadFrameError, Form, Incoming, Pong, Refused, command
 
@@ -63,6 +64,7 @@ MESSAGES: Final[Mapping[str, str]] = {
     "Subscribe": "recoverable 1 bool, epoch 4 string, offset 5 uint64, positioned 6 bool, data 7 bytes",
 }
 """What we use of the protocol: name, number and type of each field. A map's keys are strings."""
+log = structlog.get_logger()
 _PACKAGE: Final = "chattifier.socket"
 _Field = descriptor_pb2.FieldDescriptorProto
 _SHARED: Final = 64 * 1024
@@ -108,15 +110,19 @@ _Command, _Reply = (message_factory.GetMessageClass(one) for one in (COMMAND, RE
 
 
 def pieces(frame: bytes) -> Iterator[bytes]:
-    """The commands of a frame, undecoded. Raises BadFrameError if there are none, or one is cut short."""
-    found, place = [], 0
+    """The commands of a frame, undecoded, each when it is asked for: a message may be one byte, a frame a million.
+
+    Raises BadFrameError if there are none, or when one is cut short.
+    """
+    if not frame:
+        raise BadFrameError("empty frame")
+    place = 0
     while place < len(frame):
         size, place = _length(frame, place)
-        found.append(frame[place : place + size])
+        if place + size > len(frame):
+            raise BadFrameError("a message is cut short")
+        yield frame[place : place + size]
         place += size
-    if not found or place > len(frame):
-        raise BadFrameError("no whole message")
-    return iter(found)
 
 
 def _length(frame: bytes, place: int) -> tuple[int, int]:
@@ -140,12 +146,17 @@ def parse(piece: bytes, limit: int) -> Incoming:
         raise BadFrameError("not Protobuf") from error
     oversize = len(piece) > limit
     try:
-        value = {"id": message.id} if oversize and message.id else _plain(message)
+        value = _outline(message) if oversize else _plain(message)
     except ValueError as error:
         if not message.id:
             raise BadFrameError("data is not JSON") from error
         return Refused(message.id, ErrorCode.BAD_REQUEST)
     return command(value, oversize=oversize)
+
+
+def _outline(message: Any) -> dict[str, Any]:
+    """Enough of a command to refuse it."""
+    return {"id": message.id, "send": message.HasField("send") or None}
 
 
 def _plain(message: Message) -> dict[str, Any]:
@@ -212,8 +223,17 @@ class Writer:
         self._writer = writer
 
     def write(self, frame: bytes) -> int:
-        """See wire.Writer; the frame is one in JSON."""
-        return self._writer.write(translated(frame))
+        """See wire.Writer; the frame is one in JSON.
+
+        One that Protobuf has no field for would be our fault, and is nobody else's trouble: a frame goes to many.
+        """
+        try:
+            binary = translated(frame)
+        except (LookupError, TypeError, ValueError):
+            log.exception("not_translated")
+            self.end(*Disconnect.SERVER_ERROR.value, wire.LINGER)
+            return 0
+        return self._writer.write(binary)
 
     @property
     def unsent(self) -> int:

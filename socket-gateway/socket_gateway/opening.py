@@ -25,13 +25,15 @@ if TYPE_CHECKING:
 
 DROPS = 8
 """So many commands an opening counts for: archive reads all rooms for it. Fifty devices at once are a burst."""
+LONGEST = 2**31 // 1000
+"""Seconds: SDKs count milliseconds in 32 bits. After these 24 days they ask for another token, as at any other time."""
 REFRESH_EARLY = 30
 """Seconds: SDKs refresh exactly when the reported `ttl` is over, which must be before the token is."""
 
 
 def ttl(identity: Identity, now: float) -> int:
     """Seconds after which the client is to refresh its token."""
-    return max(1, int(identity.expires - now) - REFRESH_EARLY)
+    return min(max(1, int(identity.expires - now) - REFRESH_EARLY), LONGEST)
 
 
 class Opening:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from centrifuge.codecs import _ProtobufCodec as Codec
@@ -108,20 +109,37 @@ def test_an_empty_message_is_a_pong() -> None:
 def test_a_frame_without_whole_messages_is_no_protocol(frame: bytes) -> None:
     """Nothing, cut short, without an end of the length, too long."""
     with pytest.raises(BadFrameError):
-        binary.pieces(frame)
+        list(binary.pieces(frame))
+
+
+def test_a_frame_is_taken_apart_a_message_at_a_time() -> None:
+    """A million of them in one frame are no work before the first is handled."""
+    pieces = binary.pieces(b"\x00" * 3 + b"\x02\x08")
+    assert [next(pieces) for _ in range(3)] == [b""] * 3
+    with pytest.raises(BadFrameError):
+        next(pieces)
+
+
+def test_a_frame_that_has_no_form_in_protobuf_ends_one_socket() -> None:
+    """Whoever pushes it to many goes on with the next of them."""
+    closed: list[int] = []
+    under = Mock(end=lambda code, *_, **__: closed.append(code))
+    assert binary.Writer(under).write(text_frame(b'{"push":{"channel":"room:x","of_tomorrow":{}}}')) == 0
+    assert closed == [3004]
+    under.write.assert_not_called()
 
 
 def test_a_wrong_command_is_refused_under_its_id() -> None:
     """`data` that is not JSON; too large; none that we know. Without an id there is nothing to answer to."""
     rpc = client_pb2.RPCRequest(method="room.list", data=b"{half")
-    assert binary.parse(client_pb2.Command(id=3, rpc=rpc).SerializeToString(), LIMIT) == Refused(
-        3, ErrorCode.BAD_REQUEST
-    )
     large = client_pb2.RPCRequest(method="room.list", data=b'"%s"' % (b"x" * LIMIT))
-    assert binary.parse(client_pb2.Command(id=4, rpc=large).SerializeToString(), LIMIT) == Refused(
-        4, ErrorCode.LIMIT_EXCEEDED
-    )
-    assert binary.parse(client_pb2.Command(id=5).SerializeToString(), LIMIT) == Refused(5, ErrorCode.BAD_REQUEST)
+    for wrong, code in (
+        (client_pb2.Command(id=3, rpc=rpc), ErrorCode.BAD_REQUEST),
+        (client_pb2.Command(id=4, rpc=large), ErrorCode.LIMIT_EXCEEDED),
+        (client_pb2.Command(id=5), ErrorCode.BAD_REQUEST),
+        (client_pb2.Command(send={"data": b"x" * LIMIT}), ErrorCode.LIMIT_EXCEEDED),
+    ):
+        assert binary.parse(wrong.SerializeToString(), LIMIT) == Refused(wrong.id, code)
     for without in (client_pb2.Command(rpc=rpc), client_pb2.Command(ping={}), client_pb2.Command(send={"data": b"{"})):
         with pytest.raises(BadFrameError):
             binary.parse(without.SerializeToString(), LIMIT)
