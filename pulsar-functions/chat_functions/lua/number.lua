@@ -3,7 +3,8 @@
 -- carries no other rules. rules/*.lua say which ARGV from 11 on, and which KEYS from 5 on, are theirs.
 -- KEYS head, members, key, banned
 -- ARGV run_id, now ms, operation, actor, digest, origin, epoch in which Cassandra was asked for the key ('' not),
---      key ttl ms, when the key was made (ms, 0 if so long ago that Redis may have forgotten it), what the router found out about limits and named users (an error code, '' nothing)
+--      key ttl ms, when the key was made (ms, 0 if so long ago that Redis may have forgotten it), what the router found
+--      out about limits and named users (an error code, '' nothing)
 -- A known key gets its first numbers again, whatever the rules say now; only pending ones of this epoch or done ones
 -- count as known. A command that was refused is refused when it comes again (by its origin, for a quarter of an hour), whatever has
 -- changed: its sender was told so. A client's repeat of it is another one. Whether it is known could not be told (100): then no rule is asked, which might find it done by itself.
