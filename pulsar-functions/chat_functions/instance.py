@@ -19,6 +19,7 @@ import pulsar
 
 from chat_functions import logs, metrics
 from chat_functions.nudge import Nudge
+from pulsar_data import half_open
 from pulsar_data.traces import unseen
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Instance:
 
     def _start(self, function: str, client: pulsar.Client, config: dict[str, Any], name: str, number: str) -> Loop:
         logs.configure()
+        half_open.bound_ours()
         importing = threading.Thread(target=_import_modestly, args=(HANDLERS[function],), name="imports")
         importing.start()
         importing.join()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from enum import Enum, auto
@@ -151,13 +152,14 @@ class Connection:
         limits, pace = self.gateway.limits, self._pace
         if pace is None:  # nobody: only an open connection is asked for
             return False
-        waiting = pace.count(time.monotonic(), limits.commands, price(incoming, size))
-        if waiting <= limits.commands_burst:
+        now = time.monotonic()
+        waiting, burst = pace.count(now, limits.commands, price(incoming, size)), pace.burst(now, limits.commands_burst)
+        if waiting <= burst:
             return True
-        if waiting <= 2 * limits.commands_burst:
+        if waiting <= 2 * burst:
             self.refuse(incoming.id, RpcError.of(ErrorCode.TOO_MANY_REQUESTS))
         else:  # it does not listen
-            pace.shut(time.monotonic(), limits.commands, limits.commands_burst, limits.commands_pause)
+            pace.shut(now, limits.commands, limits.commands_burst, limits.commands_pause)
             self.close(Disconnect.TOO_MANY_REQUESTS)
         return False
 
@@ -337,9 +339,11 @@ class Connection:
         if self.state in (State.NEW, State.OPENING):
             self.gateway.metrics.connects.labels(reason.name.lower()).inc()
         self._end(absent=reason is Disconnect.NO_PONG or self._writer.stalled)
-        held = reason in MISBEHAVED
+        linger, held = self.gateway.limits.linger, reason in MISBEHAVED
         deaf = held or reason.code >= FOR_GOOD
-        self._writer.end(reason.code, reason.reason, self.gateway.limits.linger, deaf=deaf, held=held)
+        if held:  # who were closed together do not come back together
+            linger *= random.uniform(0.5, 1)
+        self._writer.end(reason.code, reason.reason, linger, deaf=deaf, held=held)
         self.gateway.closed(self, reason)
 
     def _end(self, *, absent: bool = False) -> None:

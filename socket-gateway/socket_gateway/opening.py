@@ -79,12 +79,13 @@ class Opening:
         if gateway.hub.connections(identity.user) >= gateway.limits.user_connections:
             self._connection.close(Disconnect.CONNECTION_LIMIT)
             return
-        pace = gateway.paces.of(identity.user, time.monotonic())
-        if pace.level(time.monotonic(), gateway.limits.commands) > gateway.limits.commands_burst:
+        now = time.monotonic()
+        pace = gateway.paces.of(identity.user, now)
+        if pace.level(now, gateway.limits.commands) > pace.burst(now, gateway.limits.commands_burst):
             # Closed for it a moment ago: coming back at once is not to cost archive anything.
             self._connection.close(Disconnect.TOO_MANY_REQUESTS)
             return
-        pace.count(time.monotonic(), gateway.limits.commands, DROPS)
+        pace.count(now, gateway.limits.commands, DROPS)
         self._connection.authenticated(identity, follows=self._request.server_subs)
         self._token = gateway.backlog.begin(self._overflow)
         self._asked = gateway.requests.number()

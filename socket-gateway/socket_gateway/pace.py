@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from typing import Final
 from weakref import WeakValueDictionary
@@ -11,6 +12,12 @@ from pulsar_data.model import UserId
 
 LONGEST: Final = 32
 """So many times as long as the first pause is the sixth in a row, and each after it."""
+SPREAD: Final = 0.5
+"""A pause is longer by up to this part of it, by chance: who were shut together do not come back together."""
+DISTRUST: Final = 8
+"""So many times smaller is the burst of who was let in again, until they have behaved for as long as the pause was."""
+LEAST: Final = 16
+"""No smaller than this: to open a session counts for eight."""
 
 
 class Pace:
@@ -19,20 +26,18 @@ class Pace:
     So who is refused and asks on and on fills it further, and who waits is let go on.
     """
 
-    __slots__ = ("__weakref__", "_at", "_level", "_opens", "_pauses", "_ran_out")
+    __slots__ = ("__weakref__", "_at", "_level", "_opens", "_pauses", "_ran_out", "_trusted")
 
     def __init__(self, now: float) -> None:
         self._level = 0.0
         self._at = now
         self._ran_out = 0.0
         self._pauses = 0
-        self._opens = now
+        self._opens = self._trusted = now
 
     def count(self, now: float, rate: float, drops: int = 1) -> float:
         """More drops; how many there are now. `now`: seconds of a clock that only rises; `rate`: drops a second."""
         level = self.level(now, rate)
-        if not level:
-            self._pauses = 0
         self._ran_out = self._level - level
         self._level = level + drops
         self._at = now
@@ -47,21 +52,32 @@ class Pace:
         self._ran_out = 0.0
 
     def shut(self, now: float, rate: float, burst: int, pause: float) -> None:
-        """It runs over: fill it so far that `pause` seconds pass until there are `burst` drops again.
+        """It runs over: fill it so far that `pause` seconds pass until there are no more drops than may be at once.
 
-        Each further time twice as long, until it has once run dry. `rate`: drops a second.
+        Each further time twice as long, until it was once trusted again. `rate`: drops a second; `burst`: see `burst`.
         """
         if now < self._opens:  # another connection of the user has shut it
             return
-        seconds = pause * min(2**self._pauses, LONGEST)
+        if now >= self._trusted:
+            self._pauses = 0
+        seconds = pause * min(2**self._pauses, LONGEST) * random.uniform(1, 1 + SPREAD)
         self._pauses += 1
         self._opens = now + seconds
-        self._level = max(self.level(now, rate), burst + rate * seconds)
+        self._trusted = self._opens + seconds
+        self._level = max(self.level(now, rate), self.burst(now, burst) + rate * seconds)
         self._at = now
+
+    def burst(self, now: float, most: int) -> int:
+        """How many drops there may be at once: `most`, but of who was shut lately."""
+        return most if now >= self._trusted else max(min(most, LEAST), most // DISTRUST)
 
     def level(self, now: float, rate: float) -> float:
         """How many drops there are now."""
         return max(0.0, self._level - (now - self._at) * rate)
+
+    def differs(self, now: float, rate: float) -> float:
+        """Seconds until nothing tells it from a new one: it is dry, and trusted."""
+        return max(self.level(now, rate) / rate, self._trusted - now)
 
 
 class Paces:
@@ -79,8 +95,8 @@ class Paces:
         return pace
 
     def remember(self, pace: Pace, rate: float) -> None:
-        """Hold it until it has run dry, at so many drops a second: a new one is the same then."""
-        self._loop.call_later(pace.level(time.monotonic(), rate) / rate, _forget, pace)
+        """Hold it until a new one is the same; `rate`: drops that run out each second."""
+        self._loop.call_later(pace.differs(time.monotonic(), rate), _forget, pace)
 
 
 def _forget(_pace: Pace) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import uvicorn
 
+from pulsar_data import half_open
 from socket_gateway.app import create_app
 from socket_gateway.gateway import Gateway
 from socket_gateway.http import Http
@@ -66,6 +67,7 @@ async def serve_until_signal(settings: Settings, listening: socket.socket) -> No
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    half_open.bound_ours()
     await serve(Gateway(settings), settings, listening, stop)
 
 

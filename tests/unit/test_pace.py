@@ -2,66 +2,110 @@
 
 from __future__ import annotations
 
-from socket_gateway.pace import LONGEST, Pace
+import pytest
 
-RATE, BURST, PAUSE = 10.0, 20, 5.0
+from socket_gateway import pace
+from socket_gateway.pace import DISTRUST, LEAST, LONGEST, SPREAD, Pace
+
+RATE, BURST, PAUSE = 10.0, 200, 5.0
+SMALL = BURST // DISTRUST
 
 
-def _let_in_after(pace: Pace, now: float) -> float:
-    """Seconds from then until no more than a burst is left."""
-    return (pace.level(now, RATE) - BURST) / RATE
+@pytest.fixture
+def _no_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses are as long as they are meant to be."""
+    monkeypatch.setattr(pace, "SPREAD", 0.0)
+
+
+def _let_in_after(of: Pace, now: float) -> float:
+    """Seconds from then until there are no more drops than may be at once."""
+    return (of.level(now, RATE) - of.burst(now, BURST)) / RATE
 
 
 def test_drops_run_out_in_time() -> None:
-    pace = Pace(100.0)
-    assert [pace.count(100.0, RATE) for _ in range(3)] == [1.0, 2.0, 3.0]
-    assert round(pace.level(100.2, RATE), 6) == 1.0
-    assert round(pace.count(100.2, RATE, 4), 6) == 5.0
-    assert pace.level(500.0, RATE) == 0.0
+    one = Pace(100.0)
+    assert [one.count(100.0, RATE) for _ in range(3)] == [1.0, 2.0, 3.0]
+    assert round(one.level(100.2, RATE), 6) == 1.0
+    assert round(one.count(100.2, RATE, 4), 6) == 5.0
+    assert one.level(500.0, RATE) == 0.0
 
 
+@pytest.mark.usefixtures("_no_chance")
 def test_each_further_pause_is_twice_as_long_up_to_a_bound() -> None:
-    pace, now = Pace(0.0), 0.0
+    one, now = Pace(0.0), 0.0
     lengths = []
     for _ in range(8):
-        pace.shut(now, RATE, BURST, PAUSE)
-        lengths.append(round(_let_in_after(pace, now) / PAUSE))
+        one.shut(now, RATE, BURST, PAUSE)
+        lengths.append(round(_let_in_after(one, now) / PAUSE))
         now += lengths[-1] * PAUSE
     assert lengths == [1, 2, 4, 8, 16, 32, LONGEST, LONGEST]
 
 
+@pytest.mark.usefixtures("_no_chance")
 def test_other_connections_that_are_closed_with_it_make_the_pause_no_longer() -> None:
-    pace = Pace(0.0)
+    one = Pace(0.0)
     for moment in (0.0, 0.1, PAUSE - 0.1):
-        pace.shut(moment, RATE, BURST, PAUSE)
-        assert abs(_let_in_after(pace, 0.0) - PAUSE) < 0.001 + moment
+        one.shut(moment, RATE, BURST, PAUSE)
+        assert abs(_let_in_after(one, 0.0) - PAUSE) < 0.001 + moment
 
 
-def test_who_has_once_kept_still_begins_anew() -> None:
-    pace = Pace(0.0)
-    pace.shut(0.0, RATE, BURST, PAUSE)
-    pace.shut(PAUSE, RATE, BURST, PAUSE)
-    dry = 3 * PAUSE + BURST / RATE
-    pace.count(dry, RATE)
-    pace.shut(dry, RATE, BURST, PAUSE)
-    assert abs(_let_in_after(pace, dry) - PAUSE) < 0.001
+@pytest.mark.usefixtures("_no_chance")
+def test_who_has_behaved_for_as_long_as_the_pause_was_begins_anew() -> None:
+    one = Pace(0.0)
+    one.shut(0.0, RATE, BURST, PAUSE)
+    again = 2 * PAUSE - 0.1
+    assert one.burst(again, BURST) == SMALL
+    one.shut(again, RATE, BURST, PAUSE)  # that was too early
+    assert abs(_let_in_after(one, again) - 2 * PAUSE) < 0.001
+    trusted = again + 4 * PAUSE + 0.1
+    assert one.burst(trusted, BURST) == BURST
+    one.shut(trusted, RATE, BURST, PAUSE)
+    assert abs(_let_in_after(one, trusted) - PAUSE) < 0.001
+
+
+def test_it_is_remembered_until_it_is_trusted() -> None:
+    one = Pace(0.0)
+    one.count(0.0, RATE, 10)
+    assert one.differs(0.0, RATE) == 1.0
+    one.shut(0.0, RATE, BURST, PAUSE)
+    end = one.differs(0.0, RATE)
+    assert one.burst(end - 0.1, BURST) == SMALL
+    assert one.burst(end, BURST) == BURST
+    assert one.level(end, RATE) == 0.0
+
+
+def test_a_small_burst_has_room_for_a_session_for_who_is_not_trusted() -> None:
+    one = Pace(0.0)
+    one.shut(0.0, RATE, BURST, PAUSE)
+    assert [one.burst(0.0, most) for most in (1, LEAST, 2 * LEAST, 1000)] == [1, LEAST, LEAST, 1000 // DISTRUST]
+
+
+def test_who_were_shut_together_are_not_let_in_together() -> None:
+    ends = []
+    for _ in range(100):
+        one = Pace(0.0)
+        one.shut(0.0, RATE, BURST, PAUSE)
+        ends.append(_let_in_after(one, 0.0))
+    assert min(ends) >= PAUSE - 0.001
+    assert max(ends) <= PAUSE * (1 + SPREAD) + 0.001
+    assert max(ends) - min(ends) > PAUSE * SPREAD / 2
 
 
 def test_a_pause_never_lets_out_more_than_would_have_run_out() -> None:
-    pace = Pace(0.0)
+    one = Pace(0.0)
     for _ in range(3 * BURST):
-        level = pace.count(0.0, RATE)
-    pace.shut(0.0, RATE, BURST, 0.0)
-    assert pace.level(0.0, RATE) == level
+        level = one.count(0.0, RATE)
+    one.shut(0.0, RATE, BURST, 0.0)
+    assert one.level(0.0, RATE) == level
 
 
 def test_who_is_refused_for_what_is_unanswered_runs_over_however_slowly_it_is_served() -> None:
     """Fewer a second than run out, all of them refused."""
-    pace, now = Pace(0.0), 0.0
+    one, now = Pace(0.0), 0.0
     level, count = 0.0, 0
     while level <= 2 * BURST:
         now += 1 / RATE + 0.01  # slower than what runs out
-        level = pace.count(now, RATE)
-        pace.unheard()
+        level = one.count(now, RATE)
+        one.unheard()
         count += 1
     assert count <= BURST + 2
