@@ -28,7 +28,8 @@ POOR = 10.0
 DELAY = 0.2
 """Seconds that each packet takes longer."""
 BACK_WITHIN = 30.0
-"""Seconds from the end of a cut until there is talk in every room: clients wait a minute for an ack."""
+"""Seconds from the end of a cut until there is talk in every room, and until all that was said is acked: clients wait a
+minute for that."""
 STORED_WITHIN = 300.0
 CAUGHT_UP = 200
 """Messages: two seconds of talk, as it goes on meanwhile."""
@@ -122,9 +123,11 @@ async def poor(
 
 
 async def back(crowd: Crowd, functions: Functions) -> None:
-    """Wait until everybody is here and talks, and what was said is stored."""
+    """Wait until everybody is here and talks, and what was said is acked, and stored."""
     healed = time.monotonic()
     await crowd.until_settled()
     await crowd.until_all_talk(BACK_WITHIN)
-    print(f"back after {time.monotonic() - healed:.1f} s")
+    talking = time.monotonic() - healed
+    await crowd.until_answered(BACK_WITHIN - talking)
+    print(f"back after {talking:.1f} s, all acked after {time.monotonic() - healed:.1f} s")
     await functions.until_left("message-store", CAUGHT_UP, STORED_WITHIN)
