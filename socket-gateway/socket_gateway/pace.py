@@ -14,10 +14,9 @@ LONGEST: Final = 32
 """So many times as long as the first pause is the sixth in a row, and each after it."""
 SPREAD: Final = 0.5
 """A pause is longer by up to this part of it, by chance: who were shut together do not come back together."""
-DISTRUST: Final = 8
-"""So many times smaller is the burst of who was let in again, until they have behaved for as long as the pause was."""
-LEAST: Final = 16
-"""No smaller than this: to open a session counts for eight."""
+DISTRUSTED: Final = 16
+"""So many drops at once of who was let in again, until they have behaved for as long as their pause was: eight are to
+open a session."""
 
 
 class Pace:
@@ -69,7 +68,7 @@ class Pace:
 
     def burst(self, now: float, most: int) -> int:
         """How many drops there may be at once: `most`, but of who was shut lately."""
-        return most if now >= self._trusted else max(min(most, LEAST), most // DISTRUST)
+        return most if now >= self._trusted else min(most, DISTRUSTED)
 
     def level(self, now: float, rate: float) -> float:
         """How many drops there are now."""

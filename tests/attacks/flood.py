@@ -110,11 +110,11 @@ class Flood:
 
 
 def _stand_back() -> None:
-    """Take from whom it attacks what is sent, and as little as can be of their processor: attackers have their own."""
-    os.setsid()  # where the kernel shares the processor out by sessions, `nice` counts only within one
-    os.nice(19)
+    """Take from whom it attacks what is sent, and of their processor only what is idle: attackers have their own."""
+    os.setsid()  # where the kernel shares the processor out by sessions, priorities count only within one
     with contextlib.suppress(OSError):
         Path("/proc/self/autogroup").write_text("19")
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 async def main() -> None:

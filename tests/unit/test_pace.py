@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from socket_gateway import pace
-from socket_gateway.pace import DISTRUST, LEAST, LONGEST, SPREAD, Pace
+from socket_gateway.pace import DISTRUSTED, LONGEST, SPREAD, Pace
 
 RATE, BURST, PAUSE = 10.0, 200, 5.0
-SMALL = BURST // DISTRUST
 
 
 @pytest.fixture
@@ -54,7 +53,7 @@ def test_who_has_behaved_for_as_long_as_the_pause_was_begins_anew() -> None:
     one = Pace(0.0)
     one.shut(0.0, RATE, BURST, PAUSE)
     again = 2 * PAUSE - 0.1
-    assert one.burst(again, BURST) == SMALL
+    assert one.burst(again, BURST) == DISTRUSTED
     one.shut(again, RATE, BURST, PAUSE)  # that was too early
     assert abs(_let_in_after(one, again) - 2 * PAUSE) < 0.001
     trusted = again + 4 * PAUSE + 0.1
@@ -69,15 +68,15 @@ def test_it_is_remembered_until_it_is_trusted() -> None:
     assert one.differs(0.0, RATE) == 1.0
     one.shut(0.0, RATE, BURST, PAUSE)
     end = one.differs(0.0, RATE)
-    assert one.burst(end - 0.1, BURST) == SMALL
+    assert one.burst(end - 0.1, BURST) == DISTRUSTED
     assert one.burst(end, BURST) == BURST
     assert one.level(end, RATE) == 0.0
 
 
-def test_a_small_burst_has_room_for_a_session_for_who_is_not_trusted() -> None:
+def test_who_is_not_trusted_has_no_larger_burst_than_anybody() -> None:
     one = Pace(0.0)
     one.shut(0.0, RATE, BURST, PAUSE)
-    assert [one.burst(0.0, most) for most in (1, LEAST, 2 * LEAST, 1000)] == [1, LEAST, LEAST, 1000 // DISTRUST]
+    assert [one.burst(0.0, most) for most in (1, DISTRUSTED, BURST)] == [1, DISTRUSTED, DISTRUSTED]
 
 
 def test_who_were_shut_together_are_not_let_in_together() -> None:
