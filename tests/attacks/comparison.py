@@ -1,10 +1,13 @@
 """What others notice of a flood: p99 of their messages before it, while it goes on, and behind it, on a running stack.
 
+Before it and behind it the same program floods a sink. So what differs is what the flood does to us, and not that it
+runs on the same machine: attackers have their own.
+
     python -m tests.attacks.comparison DATA one    # fifty sockets of one account
     python -m tests.attacks.comparison DATA many   # of fifty accounts, one each
     python -m tests.attacks.comparison DATA many 60   # for so many times ten seconds
 
-It needs a quiet machine. The flood's own program has of the processor what is idle: attackers have their own.
+It needs a quiet machine. Flood and sink have of the processor what is idle.
 """
 
 from __future__ import annotations
@@ -79,6 +82,20 @@ class Switch:
             await process.wait()
 
 
+@asynccontextmanager
+async def sink() -> AsyncIterator[str]:
+    """The address of one."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.attacks.sink", stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert process.stdout is not None
+        yield (await process.stdout.readline()).decode().strip()
+    finally:
+        process.kill()
+        await process.wait()
+
+
 async def phase(sender: Wire, listener: Wire, room: str) -> tuple[float, int]:
     """p99 in ms, from a message's sending to its push at somebody else; and how many were refused for the moment."""
     taken: list[float] = []
@@ -101,12 +118,13 @@ Phases = list[tuple[float, int]]
 
 @dataclass(frozen=True)
 class Figures:
-    """Phases: p99 in ms, and how many were refused. `done`: what the flood did."""
+    """Phases: p99 in ms, and how many were refused. `done`: what the flood did; `sunk`: what was sent to the sink."""
 
     before: Phases
     flooded: Phases
     behind: Phases
     done: Mapping[str, int]
+    sunk: int
 
     @property
     def times(self) -> float:
@@ -127,6 +145,7 @@ class Figures:
         lines = [
             f"p99 {name}, ms, by {PHASE:.0f} s: {' '.join(f'{p99:.0f}' for p99, _ in all_)}" for name, all_ in names
         ]
+        lines.append(f"sent to the sink without it: {self.sunk}")
         lines.append(f"the median without it: {self._without:.1f} ms; with it {100 * (self.times - 1):+.0f} %")
         return "\n".join([*lines, f"the flood: {dict(self.done)}; refused to others meanwhile: {self.refused}"])
 
@@ -141,7 +160,9 @@ async def compare(stack: Stack, kind: str, phases_of_flood: int = FLOOD) -> Figu
     async with (
         session(stack.gateways[0], ada.token) as (sender, _),
         session(stack.gateways[-1], grace.token) as (listener, _),
+        sink() as url,
         Switch.ready(stack.gateways[0], tokens, target) as flood,
+        Switch.ready(url, tokens, target) as elsewhere,
     ):
         room = await make_room(sender, grace)
 
@@ -149,12 +170,16 @@ async def compare(stack: Stack, kind: str, phases_of_flood: int = FLOOD) -> Figu
             return [await phase(sender, listener, room) for _ in range(count)]
 
         await phases(WARM)
+        await elsewhere.go()
         before = await phases(QUIET)
+        sunk = (await elsewhere.stop())["sent"]
         await flood.go()
         flooded = await phases(phases_of_flood)
         done = await flood.stop()
+        await elsewhere.go()
         behind = await phases(QUIET)
-    return Figures(before, flooded, behind, done)
+        sunk += (await elsewhere.stop())["sent"]
+    return Figures(before, flooded, behind, done, sunk)
 
 
 async def main(data: str, kind: str, phases: str = str(FLOOD)) -> None:

@@ -109,7 +109,7 @@ class Flood:
             await asyncio.sleep(TURN)
 
 
-def _stand_back() -> None:
+def stand_back() -> None:
     """Take from whom it attacks what is sent, and of their processor only what is idle: attackers have their own."""
     os.setsid()  # where the kernel shares the processor out by sessions, priorities count only within one
     with contextlib.suppress(OSError):
@@ -119,7 +119,7 @@ def _stand_back() -> None:
 
 async def main() -> None:
     """As the module says."""
-    _stand_back()
+    stand_back()
     loop = asyncio.get_running_loop()
     flood = Flood(**json.loads(await loop.run_in_executor(None, sys.stdin.readline)))
     running = asyncio.create_task(flood.run())
