@@ -4,6 +4,9 @@ All of a stack is on the loopback of one machine, so a packet's ports say which 
 client, its socket says: a client's processes are put into a control group of their own, and iptables tells sockets by
 the group in which they were made; connections that are older than that, by their ports. Rules are in chains of their
 own, about ports of this stack alone. A shell waits for our end, however we end, and takes them away.
+
+What a client sends is only marked where it leaves, and lost where it arrives: of a packet that is dropped as it leaves
+the sender's kernel knows, and tries again soon, where a network would have it wait ever longer.
 """
 
 from __future__ import annotations
@@ -31,6 +34,8 @@ CLIENTS: Final = "clients"
 FUNCTIONS: Final = ("chat-router", "message-store", "archive")
 CUT: Final = "-j DROP"
 LOSSY: Final = "-m statistic --mode random --probability 0.05 -j DROP"
+MARK: Final = 0x4354
+"""That of packets of a client, from where they leave to where they arrive."""
 QUEUE: Final = 25_000
 """Of the kernel's packet queues that for packets on a long way."""
 _CLEAN_UP: Final = f"""
@@ -149,13 +154,16 @@ def network(stack: Stack) -> Iterator[Network]:
 
 
 _WAYS: Final[dict[str, Way]] = {"OUTPUT": "there", "INPUT": "back"}
-"""Where packets of each way are met: where the socket they belong to is the client's."""
+"""Where packets of each way are told by the socket they belong to, the client's."""
 
 
 @contextmanager
 def _ruled(matches: Iterable[tuple[str, str]], way: Way, target: str) -> Iterator[None]:
-    """What matches, at its hook, meets with `target`. It must be some packets."""
-    _restore(f"-A {CHAIN}_{hook} {match} {target}" for hook, match in matches if way in ("both", _WAYS[hook]))
+    """What matches, at its hook, meets with `target` where it arrives. It must be some packets."""
+    chosen = [(hook, match) for hook, match in matches if way in ("both", _WAYS[hook])]
+    there = [f"-A {CHAIN}_OUTPUT {match} -j MARK --set-mark {MARK}" for hook, match in chosen if hook == "OUTPUT"]
+    back = [f"-A {CHAIN}_INPUT {match} {target}" for hook, match in chosen if hook == "INPUT"]
+    _restore([*there, *([f"-A {CHAIN}_INPUT -m mark --mark {MARK} {target}"] if there else []), *back])
     try:
         yield
     finally:
@@ -196,14 +204,8 @@ def _restore(lines: Iterable[str], *, chains: bool = False) -> None:
 
 
 def _met() -> int:
-    """How many packets have met with a rule."""
-    lines = [
-        line
-        for hook in _WAYS
-        for line in subprocess.check_output(
-            ("iptables", "-w", "-nvxL", f"{CHAIN}_{hook}"), text=True
-        ).splitlines()[2:]
-    ]  # fmt: skip
+    """How many packets have met with a target where they arrived."""
+    lines = subprocess.check_output(("iptables", "-w", "-nvxL", f"{CHAIN}_INPUT"), text=True).splitlines()[2:]
     return sum(int(line.split()[0]) for line in lines)
 
 
