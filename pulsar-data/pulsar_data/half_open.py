@@ -12,6 +12,7 @@ import socket
 import stat
 import threading
 import time
+from functools import cache
 from typing import Final
 
 GIVEN_UP: Final = 10.0
@@ -21,8 +22,11 @@ LOOK: Final = 5.0
 OPEN_FILES: Final = "/proc/self/fd"
 
 
+@cache
 def bound_ours() -> None:
-    """From now on, for as long as the process lives, no TCP connection of it waits for longer; in a thread."""
+    """From now on, for as long as the process lives, no TCP connection of it waits for longer; in a thread. Once is
+    enough: further calls do nothing.
+    """
     threading.Thread(target=_keep_bounding, name="half-open", daemon=True).start()
 
 

@@ -57,14 +57,15 @@ async def sign_up(auth: str, count: int) -> list[Person]:
 
 async def _sign_up(auth: str) -> Person:
     account = {"username": f"t{secrets.token_hex(10)}", "password": fresh_password()}
-    transport = httpx.AsyncHTTPTransport(local_address=_own_address() if "//127." in auth else None)
+    transport = httpx.AsyncHTTPTransport(local_address=own_address() if "//127." in auth else None)
     async with httpx.AsyncClient(base_url=auth, transport=transport, timeout=WAIT) as http:
         await _post(http, "/user/register", account)
         login = await _post(http, "/user/login", account)
     return Person(login["user_id"], login["access_token"], Session(auth, login["refresh_token"]))
 
 
-def _own_address() -> str:
+def own_address() -> str:
+    """One of the loopback network, by which somebody counts as somebody else."""
     return f"127.{random.randint(1, 254)}.{random.randint(0, 255)}.{random.randint(1, 254)}"
 
 

@@ -115,6 +115,7 @@ class Network:
             "pulsar": [self._stack.pulsar.service_url],
             "cassandra": [f"cql://{self._stack.cassandra.host}:{self._stack.cassandra.port}"],
             "gateways": self._stack.gateways,
+            "auth": [self._stack.auth],
         }
         return [port for place in places[server] if (port := urlsplit(place).port) is not None]
 

@@ -11,8 +11,12 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
+import httpx
 import pytest
 
+from tests.canary import fresh_password
+from tests.clients.people import own_address
+from tests.clients.waiting import until
 from tests.faults import network
 from tests.faults.conftest import Trial, on_demand, times, unavailable, whole_parts
 from tests.faults.crowd import Crowd, Doors, Entrance
@@ -42,6 +46,11 @@ LINKS = (
     Link(CLIENTS, "gateways"),
     Link("edge", "gateways"),
 )
+LINKS_OF_AUTH = (Link("auth", "cassandra"), Link("auth", "redis"), Link("auth", "pulsar"), Link("edge", "auth"))
+ANSWERED_WITHIN = 20.0
+"""Seconds in which user-auth, or the edge for it, says what became of a request."""
+PROMPT = 5.0
+"""Seconds from the moment a message was meant to be sent until every member has it, where its way is whole."""
 WAYS: tuple[Way, ...] = ("both", "both", "there", "back")
 """Half of the cuts are of one way only."""
 Break = Callable[[Link], AbstractContextManager[None]]
@@ -120,6 +129,61 @@ async def poor(
         await asyncio.sleep(2.0)
 
     await trial(name, turns(), troubles, doors=doors(stack, link))
+
+
+@on_demand
+@pytest.mark.parametrize("link", LINKS_OF_AUTH, ids=str)
+async def test_a_cut_from_user_auth_is_for_who_signs_in_alone(
+    stack: Stack, broken: Network, chance: random.Random, trial: Trial, link: Link
+) -> None:
+    """Everybody talks on as if nothing was. Who signs in or out is answered: it is done, or they may try again."""
+    front = stack.edge if link.client == "edge" else stack.auth
+    taken: list[float] = []
+    came_back: list[float] = []
+
+    async def works() -> bool:
+        return (await visit(front, taken)) < httpx.codes.INTERNAL_SERVER_ERROR
+
+    async def cuts(crowd: Crowd) -> None:
+        del crowd
+        for _ in range(turns()):
+            await until("user-auth works", works, BACK_WITHIN)
+            with broken.cut(link, chance.choice(WAYS)):
+                ended = time.monotonic() + CUT
+                while time.monotonic() < ended:
+                    assert await visit(front, taken) in EXPECTED
+                    await asyncio.sleep(0.5)
+            healed = time.monotonic()
+            await until("user-auth works", works, BACK_WITHIN)
+            came_back.append(time.monotonic() - healed)
+
+    await trial(f"{link} cut for {CUT:.0f} s", turns(), cuts, PROMPT)
+    print(f"answered within {max(taken):.1f} s; back after {' '.join(f'{seconds:.1f}' for seconds in came_back)} s")
+    assert max(taken) <= ANSWERED_WITHIN
+
+
+EXPECTED = (httpx.codes.NO_CONTENT, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT)
+"""The last is the edge's."""
+
+
+async def visit(front: str, taken: list[float]) -> int:
+    """Somebody signs up, in, and out; the status of the first answer that is no success. `taken`: seconds of each."""
+    account = {"username": f"t{random.getrandbits(80):020x}", "password": fresh_password()}
+    transport = httpx.AsyncHTTPTransport(local_address=own_address())
+    async with httpx.AsyncClient(base_url=front, transport=transport, timeout=60.0) as http:
+
+        async def ask(path: str, body: object, token: str = "") -> httpx.Response:
+            begun = time.monotonic()
+            headers = {"Authorization": f"Bearer {token}"} if token else {}
+            answer = await http.post(path, json=body, headers=headers)
+            taken.append(time.monotonic() - begun)
+            return answer
+
+        for path in ("/user/register", "/user/login"):
+            answer = await ask(path, account)
+            if not answer.is_success:
+                return answer.status_code
+        return (await ask("/user/logout", None, answer.json()["access_token"])).status_code
 
 
 async def back(crowd: Crowd, functions: Functions) -> None:

@@ -42,6 +42,9 @@ class Announcements:
     def _connect(self) -> Producer:
         from pulsar import AuthenticationToken, Client, PulsarException
 
+        from pulsar_data import half_open
+
+        half_open.bound_ours()
         authentication = AuthenticationToken(self._token) if self._token else None
         try:
             client = Client(
