@@ -28,11 +28,12 @@ from tests.running_stack import Stack, attached, started
 pytestmark = whole_parts(within=7200)
 DISKS = {"pulsar": "2g", "cassandra": "600m"}
 """How large they are."""
-SPARE = 0.005
-"""The part of Pulsar's that is left when it is full: more than is written in the second in which its storage sees it.
+SPARE = 0.05
+"""The part of Pulsar's that is left when it is full: what its storage may still write when it takes nothing more, and
+what is written in the second in which it sees that (`parts/pulsar.py`).
 
-To the last byte, before it looks, a journal cannot be written: BookKeeper 4.17 then ends, and may mark as stored what
-it has only tried to store (DbLedgerStorage, which takes an empty write cache for a flushed one). That loses acks.
+Without that room BookKeeper 4.17 ends, and may mark as stored what it has only tried to store (DbLedgerStorage, which
+takes an empty write cache for a flushed one). That loses acks.
 """
 SILENT_WITHIN = 120.0
 """Seconds until nothing more is acked on a full disk: there is room left in files that are there already."""
