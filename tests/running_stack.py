@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from chattifier import processes
 from chattifier.errors import PortBusy, StackError
 from chattifier.layout import Layout
@@ -69,6 +71,11 @@ class Stack:
         """The processes of a part now; of a function (`chat-router`) those of all its instances."""
         numbered = [part for part in self.parts if part == name or part.rpartition("-")[0] == name]
         return [pid for part in numbered if (pid := self.parts[part].pid) is not None]
+
+    def workers(self, name: str) -> list[int]:
+        """As `pids`; where a part's process only watches others that work (user-auth's), with those."""
+        pids = self.pids(name)
+        return pids + [child.pid for pid in pids for child in psutil.Process(pid).children()] if name == "auth" else pids
 
 
 @contextmanager

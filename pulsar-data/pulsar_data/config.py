@@ -118,7 +118,7 @@ class GatewayLimits(Model):
     commands_pause: float = Field(
         20.0, ge=0, le=3600,
         description="Seconds: who was closed for that (3013) is not let in for so long and up to half as long again, "
-        "by chance; then with 16 at once, until they have behaved for as long. Each time before that it is "
+        "by chance; then with 16 at once, until they were not closed for it for as long. Each time before that it is "
         "twice as long, up to 32 times.",
     )  # fmt: skip
     user_connections: int = Field(

@@ -1,4 +1,4 @@
-"""Connections whose other end is gone without a word, opened by libraries that would wait for it ever longer.
+"""Connections whose other end is gone without a word, and libraries that would wait for it ever longer.
 
 Where nothing is acknowledged the kernel sends again after twice as long each time: a network that comes back after half
 a minute is noticed after 51 s. Pulsar's client finds out no sooner, and cannot be told to from Python. A connection
@@ -12,6 +12,7 @@ import socket
 import stat
 import threading
 import time
+from contextlib import suppress
 from functools import cache
 from typing import Final
 
@@ -24,8 +25,9 @@ OPEN_FILES: Final = "/proc/self/fd"
 
 @cache
 def bound_ours() -> None:
-    """From now on, for as long as the process lives, no TCP connection of it waits for longer; in a thread. Once is
-    enough: further calls do nothing.
+    """From now on no TCP connection of this process waits for longer, five seconds after it was opened; in a thread.
+
+    Once is enough: further calls do nothing.
     """
     threading.Thread(target=_keep_bounding, name="half-open", daemon=True).start()
 
@@ -33,12 +35,17 @@ def bound_ours() -> None:
 def _keep_bounding() -> None:
     bounds = Bounds(GIVEN_UP)
     while True:
-        bounds.look()
+        with suppress(OSError):  # no descriptor is left, for now
+            bounds.look()
         time.sleep(LOOK)
 
 
 class Bounds:
-    """What is bounded already. `seconds`: see GIVEN_UP. A connection that has another bound keeps it."""
+    """What is bounded already. `seconds`: see GIVEN_UP. A connection that has another bound keeps it.
+
+    The bound is on what was sent and not acknowledged, and on a peer that takes nothing more: one whose process stands
+    still is not given up before its kernel's buffers are full.
+    """
 
     def __init__(self, seconds: float) -> None:
         self._milliseconds = round(seconds * 1000)
@@ -62,7 +69,8 @@ class Bounds:
             return
         try:
             tcp = connection.family in (socket.AF_INET, socket.AF_INET6) and connection.type == socket.SOCK_STREAM
-            if tcp and not connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT):
+            listens = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            if tcp and not listens and not connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT):
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, self._milliseconds)
         except OSError:
             return

@@ -153,10 +153,11 @@ class Connection:
         if pace is None:  # nobody: only an open connection is asked for
             return False
         now = time.monotonic()
-        waiting, burst = pace.count(now, limits.commands, price(incoming, size)), pace.burst(now, limits.commands_burst)
-        if waiting <= burst:
+        allowed, most = pace.burst(now, limits.commands_burst)
+        waiting = pace.count(now, limits.commands, price(incoming, size))
+        if waiting <= allowed:
             return True
-        if waiting <= 2 * burst:
+        if waiting <= most:
             self.refuse(incoming.id, RpcError.of(ErrorCode.TOO_MANY_REQUESTS))
         else:  # it does not listen
             pace.shut(now, limits.commands, limits.commands_burst, limits.commands_pause)

@@ -81,7 +81,7 @@ class Opening:
             return
         now = time.monotonic()
         pace = gateway.paces.of(identity.user, now)
-        if pace.level(now, gateway.limits.commands) > pace.burst(now, gateway.limits.commands_burst):
+        if pace.level(now, gateway.limits.commands) > pace.burst(now, gateway.limits.commands_burst)[0]:
             # Closed for it a moment ago: coming back at once is not to cost archive anything.
             self._connection.close(Disconnect.TOO_MANY_REQUESTS)
             return

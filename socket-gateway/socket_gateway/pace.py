@@ -15,8 +15,10 @@ LONGEST: Final = 32
 SPREAD: Final = 0.5
 """A pause is longer by up to this part of it, by chance: who were shut together do not come back together."""
 DISTRUSTED: Final = 16
-"""So many drops at once of who was let in again, until they have behaved for as long as their pause was: eight are to
-open a session."""
+"""So many drops at once are done of who was let in again, until they were not shut for as long as their pause was."""
+DISTRUSTED_MOST: Final = 400
+"""With so many it is shut again: who comes in asks for up to a hundred rooms, and soon again for those that were refused.
+To refuse is cheap."""
 
 
 class Pace:
@@ -61,14 +63,17 @@ class Pace:
             self._pauses = 0
         seconds = pause * min(2**self._pauses, LONGEST) * random.uniform(1, 1 + SPREAD)
         self._pauses += 1
-        self._opens = now + seconds
-        self._trusted = self._opens + seconds
-        self._level = max(self.level(now, rate), self.burst(now, burst) + rate * seconds)
+        allowed = min(burst, DISTRUSTED)
+        self._level = max(self.level(now, rate), allowed + rate * seconds)
         self._at = now
+        shut = (self._level - allowed) / rate
+        self._opens, self._trusted = now + shut, now + 2 * shut
 
-    def burst(self, now: float, most: int) -> int:
-        """How many drops there may be at once: `most`, but of who was shut lately."""
-        return most if now >= self._trusted else min(most, DISTRUSTED)
+    def burst(self, now: float, most: int) -> tuple[int, int]:
+        """How many drops there may be at once, and with how many it runs over: `most` and twice that, but of who was
+        shut lately.
+        """
+        return (most, 2 * most) if now >= self._trusted else (min(most, DISTRUSTED), min(2 * most, DISTRUSTED_MOST))
 
     def level(self, now: float, rate: float) -> float:
         """How many drops there are now."""

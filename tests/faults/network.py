@@ -34,8 +34,8 @@ CLIENTS: Final = "clients"
 FUNCTIONS: Final = ("chat-router", "message-store", "archive")
 CUT: Final = "-j DROP"
 LOSSY: Final = "-m statistic --mode random --probability 0.05 -j DROP"
-MARK: Final = 0x4354
-"""That of packets of a client, from where they leave to where they arrive."""
+MARK: Final = "0x200000/0x200000"
+"""The bit of packets of a client, from where they leave to where they arrive."""
 QUEUE: Final = 25_000
 """Of the kernel's packet queues that for packets on a long way."""
 _CLEAN_UP: Final = f"""
@@ -107,7 +107,7 @@ class Network:
         if part == CLIENTS:
             return [os.getpid()]
         names = FUNCTIONS if part == "functions" else (part,)
-        return [pid for name in names for pid in self._stack.pids(name)]
+        return [pid for name in names for pid in self._stack.workers(name)]
 
     def _ports(self, server: str) -> list[int]:
         places = {
@@ -162,7 +162,7 @@ _WAYS: Final[dict[str, Way]] = {"OUTPUT": "there", "INPUT": "back"}
 def _ruled(matches: Iterable[tuple[str, str]], way: Way, target: str) -> Iterator[None]:
     """What matches, at its hook, meets with `target` where it arrives. It must be some packets."""
     chosen = [(hook, match) for hook, match in matches if way in ("both", _WAYS[hook])]
-    there = [f"-A {CHAIN}_OUTPUT {match} -j MARK --set-mark {MARK}" for hook, match in chosen if hook == "OUTPUT"]
+    there = [f"-A {CHAIN}_OUTPUT {match} -j MARK --set-xmark {MARK}" for hook, match in chosen if hook == "OUTPUT"]
     back = [f"-A {CHAIN}_INPUT {match} {target}" for hook, match in chosen if hook == "INPUT"]
     _restore([*there, *([f"-A {CHAIN}_INPUT -m mark --mark {MARK} {target}"] if there else []), *back])
     try:

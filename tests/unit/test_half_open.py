@@ -59,8 +59,16 @@ def test_what_is_opened_later_is_bounded_too_under_the_number_of_one_that_was_cl
 def test_other_files_and_sockets_are_left_alone() -> None:
     one, other = socket.socketpair()
     with one, other, tempfile.TemporaryFile() as file, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
+        one.setblocking(False)
         Bounds(SECONDS).look()
         one.sendall(b"x")
         assert other.recv(1) == b"x"
         file.write(b"x")
-        assert os.fstat(datagrams.fileno())
+        assert [os.get_blocking(each.fileno()) for each in (one, other, datagrams)] == [False, True, True]
+
+
+def test_who_comes_in_has_the_bound_of_who_let_them_in() -> None:
+    """Not ours: a server knows best."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        Bounds(SECONDS).look()
+        assert _bound(server) == 0
