@@ -75,7 +75,9 @@ class Stack:
     def workers(self, name: str) -> list[int]:
         """As `pids`; where a part's process only watches others that work (user-auth's), with those."""
         pids = self.pids(name)
-        return pids + [child.pid for pid in pids for child in psutil.Process(pid).children()] if name == "auth" else pids
+        if name == "auth":
+            pids += [child.pid for pid in pids for child in psutil.Process(pid).children()]
+        return pids
 
 
 @contextmanager

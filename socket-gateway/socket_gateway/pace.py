@@ -17,8 +17,8 @@ SPREAD: Final = 0.5
 DISTRUSTED: Final = 16
 """So many drops at once are done of who was let in again, until they were not shut for as long as their pause was."""
 DISTRUSTED_MOST: Final = 400
-"""With so many it is shut again: who comes in asks for up to a hundred rooms, and soon again for those that were refused.
-To refuse is cheap."""
+"""With so many it is shut again: who comes in asks for up to a hundred rooms, and soon again for what was refused. To
+refuse is cheap."""
 
 
 class Pace:

@@ -1,7 +1,7 @@
 """What others notice of a flood: p99 of their messages before it, while it goes on, and behind it, on a running stack.
 
 Before it and behind it the same program floods a sink. So what differs is what the flood does to us, and not that it
-runs on the same machine: attackers have their own.
+runs on the same machine: attackers have their own. What it is without any flood is told besides.
 
     python -m tests.attacks.comparison DATA one    # fifty sockets of one account
     python -m tests.attacks.comparison DATA many   # of fifty accounts, one each
@@ -86,7 +86,7 @@ class Switch:
 async def sink() -> AsyncIterator[str]:
     """The address of one."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.attacks.sink", stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", "tests.attacks.sink", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
     try:
         assert process.stdout is not None
@@ -118,8 +118,12 @@ Phases = list[tuple[float, int]]
 
 @dataclass(frozen=True)
 class Figures:
-    """Phases: p99 in ms, and how many were refused. `done`: what the flood did; `sunk`: what was sent to the sink."""
+    """Phases: p99 in ms, and how many were refused. `done`: what the flood did; `sunk`: what was sent to the sink.
 
+    `alone`: without a flood, of a sink either.
+    """
+
+    alone: Phases
     before: Phases
     flooded: Phases
     behind: Phases
@@ -141,7 +145,12 @@ class Figures:
         return sum(failed for _, failed in self.flooded)
 
     def __str__(self) -> str:
-        names = (("before", self.before), ("with the flood", self.flooded), ("behind", self.behind))
+        names = (
+            ("alone", self.alone),
+            ("before", self.before),
+            ("with the flood", self.flooded),
+            ("behind", self.behind),
+        )
         lines = [
             f"p99 {name}, ms, by {PHASE:.0f} s: {' '.join(f'{p99:.0f}' for p99, _ in all_)}" for name, all_ in names
         ]
@@ -170,16 +179,17 @@ async def compare(stack: Stack, kind: str, phases_of_flood: int = FLOOD) -> Figu
             return [await phase(sender, listener, room) for _ in range(count)]
 
         await phases(WARM)
+        alone = await phases(QUIET)
         await elsewhere.go()
         before = await phases(QUIET)
-        sunk = (await elsewhere.stop())["sent"]
+        sunk = (await elsewhere.stop()).get("sent", 0)
         await flood.go()
         flooded = await phases(phases_of_flood)
         done = await flood.stop()
         await elsewhere.go()
         behind = await phases(QUIET)
-        sunk += (await elsewhere.stop())["sent"]
-    return Figures(before, flooded, behind, done, sunk)
+        sunk += (await elsewhere.stop()).get("sent", 0)
+    return Figures(alone, before, flooded, behind, done, sunk)
 
 
 async def main(data: str, kind: str, phases: str = str(FLOOD)) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 
 from tests.attacks.flood import stand_back
 
@@ -23,11 +24,12 @@ async def _take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 async def main() -> None:
-    """Until killed."""
+    """Until its standard input ends."""
     stand_back()
     server = await asyncio.start_server(_take, "127.0.0.1", 0)
     print(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/", flush=True)
-    await server.serve_forever()
+    async with server:
+        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
 
 if __name__ == "__main__":
