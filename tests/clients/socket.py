@@ -12,6 +12,8 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 ANSWER_WITHIN = 8.0
 """Seconds; the gateway itself gives up after five."""
+PING_LATE = 10.0
+"""Seconds that the server's ping may be late, as SDKs have it: then nobody is there any more."""
 FRAME = 16 * 1024 * 1024
 Json = Mapping[str, Any]
 
@@ -93,17 +95,26 @@ class Socket:
                     yield message["push"]
                 else:
                     self._answered(message)
-            code = self._connection.close_code or 1006
         except ConnectionClosed as error:
             code = _code(error)
+        except TimeoutError:
+            self._connection.transport.abort()
+            code = 1006
         self._forsake(code)
         raise Gone(code)
 
     async def _messages(self) -> AsyncIterator[Json]:
+        """Raises ConnectionClosed; TimeoutError where the server pings no more."""
+        loop, silence = asyncio.get_running_loop(), self.welcome["ping"] + PING_LATE
+        given_up = loop.time() + silence
         for message in self._behind:
             yield message
-        async for frame in self._connection:
+        while True:
+            async with asyncio.timeout_at(given_up):
+                frame = await self._connection.recv()
             for message in _messages_of(frame):
+                if not message:
+                    given_up = loop.time() + silence
                 yield message
 
     def _answered(self, message: Json) -> None:
