@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Final
 
 import pulsar
 from pulsar.schema import BytesSchema, Schema
@@ -15,6 +18,14 @@ from chat_functions.gathering import Gathering
 _TO_PULSAR, _FAILED = metrics.CALL.labels("pulsar"), metrics.CALL_FAILURES.labels("pulsar")
 CREATE_TIMEOUT = 3.0
 """Seconds a first use may wait for its producer."""
+STUCK: Final = 10.0
+"""Seconds without a connection after which another producer is tried, and again after as many.
+
+Pulsar's client (C++ 4.2) loses some: a topic closed at the broker while its producer connected, as on a full disk,
+leaves one that says "no connection" for ever, while the client's others are connected again within a second.
+"""
+_ANEW = ThreadPoolExecutor(1, "producers-anew")
+"""Of its own: where the broker is away, to make one takes as long as the client's timeout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +59,7 @@ class TopicProducer:
         self._schema = schema or BytesSchema()
         self._single: pulsar.Producer | None = None
         self._batched: pulsar.Producer | None = None
+        self._away: dict[bool, float] = {}
 
     async def prepare(self) -> None:
         """Make both producers now. What cannot be made now is made on first use.
@@ -83,13 +95,41 @@ class TopicProducer:
         return receipts
 
     async def _producer(self, *, few: bool) -> pulsar.Producer:
+        made = self._single if few else self._batched
+        if made is not None and not self._is_stuck(made, few=few):
+            return made
+        if made is None:
+            anew = await self._made(batched=not few)
+        else:
+            anew = await self._made_anew(made, batched=not few)
         if few:
-            if self._single is None:
-                self._single = await self._made(batched=False)
-            return self._single
-        if self._batched is None:
-            self._batched = await self._made(batched=True)
-        return self._batched
+            self._single = anew
+        else:
+            self._batched = anew
+        return anew
+
+    def _is_stuck(self, producer: pulsar.Producer, *, few: bool) -> bool:
+        """Whether it has had no connection for so long; tells so once, then not for as long again."""
+        if producer.is_connected():
+            self._away.pop(few, None)
+            return False
+        now = time.monotonic()
+        if now - self._away.setdefault(few, now) <= STUCK:
+            return False
+        self._away[few] = now
+        return True
+
+    async def _made_anew(self, stuck: pulsar.Producer, *, batched: bool) -> pulsar.Producer:
+        """Another one in its place; itself, where none can be made. What it still held is answered: not sent."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(CREATE_TIMEOUT):
+                anew = await loop.run_in_executor(_ANEW, lambda: self._create(batched=batched))
+        except (pulsar.PulsarException, TimeoutError):
+            return stuck
+        logs.warning("producer_made_anew", topic=self._topic)
+        await asyncio.to_thread(_close, stuck)
+        return anew
 
     async def _made(self, *, batched: bool) -> pulsar.Producer:
         async with asyncio.timeout(CREATE_TIMEOUT):

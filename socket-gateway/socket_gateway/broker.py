@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
 
 import pulsar
 import structlog
@@ -33,6 +34,8 @@ RETRY: Final = 1.0
 """Seconds between attempts to reach Pulsar at start."""
 SIGNAL_TIMEOUT: Final = 1.0
 """Seconds after which a signal is worth nothing."""
+STUCK: Final = 10.0
+"""Seconds that a producer may be without a connection while deliveries come: then the library has lost it for good."""
 OnData = Callable[[bytes], None]
 OnDelivery = Callable[[bytes, Callable[[], Mapping[str, str]]], Steps]
 """With what gives the message's properties, to who asks; a delivery is handled item by item."""
@@ -65,6 +68,7 @@ class Broker:
         self._on_session = on_session
         self._on_signal = on_signal
         self._links: _Links | None = None
+        self._away: dict[str, float] = {}
 
     @property
     def healthy(self) -> bool:
@@ -94,6 +98,41 @@ class Broker:
             except pulsar.PulsarException as error:
                 log.warning("pulsar_unreachable", url=self._settings.pulsar_url, error=str(error))
                 await asyncio.sleep(RETRY)
+
+    async def mend(self) -> None:
+        """To be called every second or so: make anew a producer that the library does not connect again.
+
+        It loses some (C++ 4.2) whose topic is closed at the broker just when they connect, as on a full disk.
+        """
+        if not self.hears:
+            self._away.clear()
+            return
+        limits = self._settings.limits
+        await self._mend("commands", topics.COMMANDS, limits.command)
+        await self._mend("queries", topics.QUERIES, limits.query)
+        await self._mend("signals", topics.SIGNALS, SIGNAL_TIMEOUT)
+
+    async def _mend(self, name: Literal["commands", "queries", "signals"], topic: str, timeout: float) -> None:
+        if self._links is None:
+            return
+        client, lost = self._links.client, getattr(self._links, name)
+        now = time.monotonic()
+        if lost.is_connected():
+            self._away.pop(name, None)
+            return
+        if now - self._away.setdefault(name, now) <= STUCK:
+            return
+        self._away[name] = now
+        try:
+            anew = await asyncio.to_thread(_producer, client, topic, timeout)
+        except pulsar.PulsarException as error:
+            log.warning("producer_not_made", topic=topic, error=str(error))
+            return
+        log.warning("producer_made_anew", topic=topic)
+        if self._links is not None:
+            changed: dict[str, Any] = {name: anew}
+            self._links = replace(self._links, **changed)
+        await asyncio.to_thread(_close, lost)
 
     def _connect(self, loop: asyncio.AbstractEventLoop) -> _Links:
         client = self._client()
@@ -242,6 +281,13 @@ def _producer(client: pulsar.Client, topic: str, timeout: float) -> pulsar.Produ
         batching_type=pulsar.BatchingType.KeyBased,  # Key_Shared consumers take whole batches: one key in each
         batching_max_publish_delay_ms=1,
     )
+
+
+def _close(producer: pulsar.Producer) -> None:
+    try:
+        producer.close()
+    except pulsar.PulsarException as error:
+        log.info("producer_close_failed", error=str(error))
 
 
 def _detach(links: _Links) -> None:

@@ -121,6 +121,7 @@ class Gateway:
         away: float | None = None
         while True:
             await asyncio.sleep(LOOK)
+            await self._broker.mend()
             if not self._broker.hears:
                 away = away or time.monotonic()
             elif away is not None:

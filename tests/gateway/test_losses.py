@@ -235,3 +235,23 @@ async def test_a_revocation_behind_the_death_of_a_broker_is_heard_though_none_ca
 
 async def _heard(heard: list[bytes], count: int) -> bool:
     return len(heard) >= count
+
+
+@pytest.mark.parametrize("lost", ["commands", "queries", "signals"])
+async def test_a_producer_that_the_library_has_lost_is_made_anew(
+    gateway: Running, people: People, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    """Meanwhile it is not ready, and says so; nobody has to start it again."""
+    monkeypatch.setattr(broker, "STUCK", 0.5)
+    links = gateway.gateway._broker._links
+    assert links is not None
+    getattr(links, lost).close()  # as good as lost: it has no connection, and gets none
+    assert not gateway.gateway.health["pulsar"]
+
+    async def healthy() -> bool:
+        return gateway.gateway.health["pulsar"]
+
+    await until("it is healthy again", healthy, 20)
+    async with session(gateway.url, people[0].token) as (wire, _):
+        room = await make_room(wire)
+        assert (await say(wire, room, "hello"))["seq"] == 1
