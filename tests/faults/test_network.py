@@ -49,6 +49,8 @@ LINKS = (
 LINKS_OF_AUTH = (Link("auth", "cassandra"), Link("auth", "redis"), Link("auth", "pulsar"), Link("edge", "auth"))
 ANSWERED_WITHIN = 20.0
 """Seconds in which user-auth, or the edge for it, says what became of a request."""
+EXPECTED = (httpx.codes.NO_CONTENT, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT)
+"""What becomes of it while they are cut off; the last is the edge's."""
 PROMPT = 5.0
 """Seconds from the moment a message was meant to be sent until every member has it, where its way is whole."""
 WAYS: tuple[Way, ...] = ("both", "both", "there", "back")
@@ -164,10 +166,6 @@ async def test_a_cut_from_user_auth_is_for_who_signs_in_alone(
     await trial(f"{link} cut for {CUT:.0f} s", turns(), cuts, PROMPT)
     print(f"answered within {max(taken):.1f} s; back after {' '.join(f'{seconds:.1f}' for seconds in came_back)} s")
     assert max(taken) <= ANSWERED_WITHIN
-
-
-EXPECTED = (httpx.codes.NO_CONTENT, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT)
-"""The last is the edge's."""
 
 
 async def visit(front: str, taken: list[float]) -> int:
