@@ -62,7 +62,9 @@ class Cache:
             unpacking = self.root / "unpacking"
             shutil.rmtree(unpacking, ignore_errors=True)
             with tarfile.open(self.path(archive)) as tar:
-                tar.extractall(unpacking, filter="data")
+                # As an attribute, which 3.11.2 (Debian 12) takes without knowing it; what is unpacked has its checksum.
+                tar.extraction_filter = getattr(tarfile, "data_filter", None)
+                tar.extractall(unpacking)
             (top,) = unpacking.iterdir()
             top.rename(self.pulsar)
             unpacking.rmdir()
