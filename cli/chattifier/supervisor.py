@@ -31,6 +31,8 @@ PROBE_EVERY = 0.3
 """Seconds between two looks whether a part is ready."""
 BACKOFF = (0.2, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds before the first, second, ... restart; the last holds from there on."""
+WAIT = 2.0
+"""Seconds between two questions whether a part that cannot start now can."""
 ASK_EVERY = 2.0
 """Seconds between two questions whether a part is broken."""
 BROKEN_TIMES = 3
@@ -139,6 +141,8 @@ class Supervisor:
             self._pause()
 
     def _launch(self, part: Part, restarts: int = 0) -> Running:
+        if part.before is not None:
+            part.before()
         process = processes.start(part.argv, part.env, part.cwd, part.log, part.timer_slack)
         identity = processes.identify(process.pid) or Identity(pid=process.pid, started=0)
         running = Running(part, process, identity, time.monotonic(), restarts=restarts)
@@ -222,6 +226,10 @@ class Supervisor:
         place = self._running.index(running)  # it keeps its place in the order of stopping
         try:
             self._running[place] = self._launch(running.part, running.restarts + 1)
+        except PartFailed as error:
+            running.restart_at = time.monotonic() + WAIT
+            if self._state.entries[running.part.name].note != error.message:
+                self._set(running.part.name, State.RESTARTING, note=error.message)
         except OSError as error:  # no space, no memory: later, perhaps
             running.restarts += 1
             running.restart_at = time.monotonic() + BACKOFF[min(running.restarts, len(BACKOFF) - 1)]

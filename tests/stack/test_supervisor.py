@@ -21,6 +21,7 @@ import sys
 from pathlib import Path
 import time
 from chattifier import supervisor
+from chattifier.errors import PartFailed
 from chattifier.parts.part import Part, Task
 from chattifier.ports import Ports
 from chattifier.run_state import RunState
@@ -37,12 +38,18 @@ def write(path, state, write=supervisor.write):
     check_space()
     write(path, state)
 
+def before():
+    if (root / "no-room").exists():
+        raise PartFailed("it starts when there is room")
+
 root = Path(sys.argv[1])
+supervisor.WAIT = 0.1
 supervisor.write = write
 supervisor.ASK_EVERY = 0.05
 part = Part(
     name="sleeper", argv=("sleep", "1000"), env={"PATH": "/usr/bin:/bin"}, cwd=root, log=root / "sleeper.log",
     ready=lambda: True, listens="nowhere", broken=lambda: (root / "broken").exists(),
+    before=before,
 )
 initial = RunState(supervisor=None, ports=Ports.plan(20000, 1), entries={}, parallelism=1)
 long = [Task(name="long", run=lambda: time.sleep(600) or "")] if "long" in sys.argv else []
@@ -77,6 +84,26 @@ def test_a_part_that_says_that_it_cannot_work_is_started_again(root: Path) -> No
     assert eventually(lambda: "said that it cannot work" in _note(root))
     (root / "broken").unlink()
     assert eventually(lambda: _pid(root) not in (None, first))
+
+
+def test_a_part_that_cannot_start_again_now_does_so_when_it_can(root: Path) -> None:
+    assert eventually(lambda: _pid(root) is not None)
+    first = _pid(root)
+    assert first is not None
+    (root / "no-room").touch()
+    os.kill(first, signal.SIGKILL)
+    assert eventually(lambda: _note(root) == "it starts when there is room")
+    time.sleep(0.5)
+    assert _pid(root) is None
+    (root / "no-room").unlink()
+    assert eventually(lambda: _pid(root) not in (None, first))
+
+
+def test_a_part_that_cannot_start_at_all_is_a_failure_that_says_why(tmp_path: Path) -> None:
+    (tmp_path / "no-room").touch()
+    done = subprocess.run([sys.executable, "-c", PROGRAM, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "it starts when there is room" in done.stderr
 
 
 def test_a_full_disk_ends_nothing(root: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from importlib.resources import files
 from pathlib import Path
@@ -9,6 +10,7 @@ from string import Template
 
 from chattifier.artifacts import pinned
 from chattifier.downloads import Cache
+from chattifier.errors import PartFailed
 from chattifier.java import MODEST_COMPILERS, java
 from chattifier.layout import Layout
 from chattifier.parts.part import Part
@@ -22,6 +24,10 @@ TIMER_SLACK = 2_000_000
 """Idle workers of Cassandra look for work every 10 to 100 us: 150,000 context switches a second on two cores while 200
 messages a second are stored, and everybody else waits for a turn. With this much slack they are a few thousand; a
 statement may start so much later, where the sync of its group takes 10 ms anyway."""
+ROOM = 64 * 2**20
+"""Bytes that must be free for a start: two segments of its log, and what it finds in the others is written down."""
+HEADER = 64
+"""Bytes from the start of a segment of the log in which its version, id and checksum are."""
 SYSTEM_PROPERTIES = {
     "cassandra.ring_delay_ms": "0",  # there is no ring to wait for
     "cassandra.skip_wait_for_gossip_to_settle": "0",
@@ -45,7 +51,25 @@ def cassandra(layout: Layout, ports: Ports, cache: Cache) -> Part:
         ready_within=300,
         stop_within=30,
         timer_slack=TIMER_SLACK,
+        before=lambda: before_start(home),
     )
+
+
+def before_start(home: Path) -> None:
+    """Delete what a full disk leaves in its log. Raises PartFailed while there is no room for a start.
+
+    Cassandra maps a new segment into memory before it writes its header. Where that is refused it dies (SIGBUS), and
+    leaves a segment that is nothing but zeros. It bears one at its next start, as the last; with a second one, of the
+    next start on a disk that is still full, it never starts again. As the header is written first, nothing is in these.
+    """
+    for segment in home.glob("commitlog/CommitLog-*.log"):
+        with segment.open("rb") as file:
+            empty = not any(file.read(HEADER))
+        if empty:
+            segment.unlink()
+    found = os.statvfs(home)
+    if found.f_bavail * found.f_frsize < ROOM:
+        raise PartFailed(f"cassandra starts when {home} has {ROOM >> 20} MiB free: make room on that disk")
 
 
 def _configure(conf: Path, data: Path, ports: Ports) -> None:

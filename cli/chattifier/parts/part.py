@@ -27,6 +27,9 @@ class Part:
     stop_within: float = 20.0
     timer_slack: int = 0
     """How late (ns) its timers may be; 0: as usual."""
+    before: Callable[[], None] | None = None
+    """Called before each start, to mend what its last end has left behind. Quick. Raises PartFailed where it cannot
+    start now; a restart is tried again until it can."""
     broken: Callable[[], bool] | None = None
     """Whether it lives, but says of itself that it cannot do its work and will not by itself: then it is killed, and
     started again. May take seconds, never raises; no answer says nothing, as a busy machine gives none either."""
