@@ -5,13 +5,19 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
-from uuid import UUID
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
 
 import httpx
+import pulsar
 import pytest
 
+from pulsar_data.ids import UserId
+from pulsar_data.tokens import SessionsRevoked
 from tests.running_stack import Stack
+from user_auth.announcements import Announcements
+from user_auth.errors import Unavailable
+from user_auth.settings import Settings
 
 from .cable import cable
 from .conftest import Start
@@ -81,6 +87,26 @@ def test_erasing_without_pulsar_erases_all_and_says_that_sockets_may_linger(
         assert code(me(lame, tokens)) == (401, "session_ended")
     assert code(attempt(client, person.username, PASSWORD)) == (401, "bad_credentials")
     assert code(refresh(client, tokens.refresh)) == (401, "invalid_refresh_token")
+
+
+def test_a_producer_that_the_library_has_lost_is_made_anew(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pulsar's client has some that say "no connection" for ever, while Pulsar is there (docs/reliability.md)."""
+    made: list[pulsar.Producer] = []
+    create = pulsar.Client.create_producer
+
+    def remembered(client: pulsar.Client, *args: Any, **options: Any) -> pulsar.Producer:
+        made.append(create(client, *args, **options))
+        return made[-1]
+
+    monkeypatch.setattr(pulsar.Client, "create_producer", remembered)
+    announcements = Announcements(Settings.read({"CHATTIFIER_PULSAR_URL": stack.pulsar.service_url}))
+    event = SessionsRevoked(user=UserId(str(uuid4())), time=0)
+    announcements.tell(event)
+    made[0].close()  # as good as lost: it says that it has no connection, and gets none
+    with pytest.raises(Unavailable):
+        announcements.tell(event)
+    announcements.tell(event)
+    assert len(made) == 2
 
 
 def test_signing_in_needs_no_pulsar(without_pulsar: Function) -> None:

@@ -174,6 +174,16 @@ def test_after_a_connection_failed_others_are_refused_at_once_and_later_ones_try
     assert eager.get() == "connected"
 
 
+def test_a_connection_that_is_forgotten_is_made_anew_once_however_many_have_seen_it_fail() -> None:
+    numbers = count(1)
+    once = Once(lambda: next(numbers))
+    lost = once.get()
+    assert [once.forget(lost), once.forget(lost)] == [True, False]
+    assert once.get() == once.get() == 2
+    assert not once.forget(lost)
+    assert once.get() == 2
+
+
 @pytest.mark.parametrize("name", ["Ada\nLovelace", "a\u202etacirema", "A\u200bda", "\x00", "Ada\u2028", "\u2066Ada"])
 def test_a_display_name_holds_nothing_that_is_not_seen(name: str) -> None:
     with pytest.raises(ValidationError, match="display_name_invalid"):

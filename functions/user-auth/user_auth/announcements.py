@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from threading import Thread
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pulsar_data import topics
 from user_auth import logs
@@ -11,7 +12,7 @@ from user_auth.once import Once
 from user_auth.settings import Settings
 
 if TYPE_CHECKING:
-    from pulsar import Producer
+    from pulsar import Client, Producer
 
     from pulsar_data.accounts import AccountEvent
 
@@ -19,27 +20,37 @@ TIMEOUT: Final = 2
 """Seconds to reach the broker, and again for its receipt."""
 
 
+class _Link(NamedTuple):
+    client: Client
+    producer: Producer
+
+
 class Announcements:
-    """Publishes events of accounts, keyed by user. Thread-safe; connects at the first one."""
+    """Publishes events of accounts, keyed by user. Thread-safe; connects at the first one, and anew at the first one
+    after one that failed without a connection: the library may take a minute for that, and loses some for good
+    (docs/reliability.md, full disks).
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._url = settings.pulsar_url
         self._token = settings.pulsar_token
         self._authorities = settings.pulsar_ca_file
-        self._producer: Once[Producer] = Once(self._connect, patience=2.0 * TIMEOUT)
+        self._link: Once[_Link] = Once(self._connect, patience=2.0 * TIMEOUT)
 
     def tell(self, event: AccountEvent) -> None:
         """Returns when the broker has it. Raises Unavailable where it does not take it in time."""
         from pulsar import PulsarException
 
-        producer = self._producer.get()
+        link = self._link.get()
         try:
-            producer.send(event.to_json(), partition_key=event.user)
+            link.producer.send(event.to_json(), partition_key=event.user)
         except PulsarException as error:
             logs.failure("pulsar_failed", error, pulsar=self._url, topic=topics.SESSIONS)
+            if not link.producer.is_connected() and self._link.forget(link):
+                Thread(target=link.client.close, daemon=True).start()  # may wait for what is not there
             raise Unavailable from error
 
-    def _connect(self) -> Producer:
+    def _connect(self) -> _Link:
         from pulsar import AuthenticationToken, Client, PulsarException
 
         from pulsar_data import half_open
@@ -60,12 +71,13 @@ class Announcements:
             logs.failure("pulsar_address_invalid", error, pulsar=self._url)
             raise Unavailable from error
         try:
-            return client.create_producer(
+            producer = client.create_producer(
                 topics.SESSIONS,
                 send_timeout_millis=TIMEOUT * 1000,
                 batching_enabled=False,  # one at a time, and somebody waits for it
                 block_if_queue_full=False,
             )
+            return _Link(client, producer)
         except PulsarException as error:
             logs.failure("pulsar_unreachable", error, pulsar=self._url, topic=topics.SESSIONS)
             client.close()

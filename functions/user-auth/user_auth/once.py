@@ -29,14 +29,24 @@ class Once(Generic[T]):
 
     def get(self) -> T:
         """The thing. Raises Unavailable."""
-        if self._made is not None:
-            return self._made
+        if (made := self._made) is not None:
+            return made
         if not self._lock.acquire(timeout=self._patience):
             raise Unavailable
         try:
             return self._made if self._made is not None else self._try()
         finally:
             self._lock.release()
+
+    def forget(self, made: T) -> bool:
+        """The next `get` makes another one in its place. Whether it was held until now."""
+        if self._made is not made:  # whoever makes another one just now is not waited for
+            return False
+        with self._lock:
+            held = self._made is made
+            if held:
+                self._made = None
+            return held
 
     def _try(self) -> T:
         if time.monotonic() - self._failed_at < self._pause:
