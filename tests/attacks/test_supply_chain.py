@@ -12,29 +12,12 @@ import pytest
 import yaml
 
 from .conftest import Noted
+from .secret_kinds import KINDS, found
 
 ROOT: Final = Path(__file__).parents[2]
 DOCKERFILES: Final = sorted((*ROOT.glob("*/Dockerfile"), *ROOT.glob("*/*/Dockerfile")))
 MANIFESTS: Final = sorted((*ROOT.glob("k8s/**/*.yaml"), *ROOT.glob("knative/*.yaml")))
 LOCKS: Final = sorted((ROOT / "locks").glob("*.txt"))
-SECRETS: Final[Mapping[str, re.Pattern[bytes]]] = {
-    "a private key": re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----\s+[A-Za-z0-9+/=]{40}"),
-    "a signed JWT": re.compile(rb"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{20,}"),
-    "a private JWK": re.compile(rb'"d"\s*:\s*"[A-Za-z0-9_-]{40,}"'),
-    "a key of AWS": re.compile(rb"\b(AKIA|ASIA)[0-9A-Z]{16}\b"),
-    "a token of GitHub": re.compile(rb"\b(gh[pousr]_[A-Za-z0-9]{36}|github_pat_[A-Za-z0-9_]{22,})"),
-    "a token of GitLab": re.compile(rb"\bglpat-[A-Za-z0-9_-]{20}"),
-    "a token of PyPI": re.compile(rb"\bpypi-AgE[A-Za-z0-9_-]{50}"),
-    "a token of Slack": re.compile(rb"\bxox[abprs]-[0-9A-Za-z-]{10,}"),
-    "a key of Google": re.compile(rb"\bAIza[0-9A-Za-z_-]{35}\b"),
-    "a password in a URL": re.compile(
-        rb"\b(redis|rediss|pulsar|https?|postgres)://[^\s/:@\"'{}]*:[^\s/@\"'{}<>$]{6,}@"
-    ),
-    "a password in YAML": re.compile(
-        rb"(?im)^\s*-?\s*[a-z_-]*(password|passwd|secret|api_?key)\s*:\s*[\"']?[a-z0-9+/_-]{12,}"
-    ),
-    "a hash of a password": re.compile(rb"\$argon2id\$v=19\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]{16,}\$[A-Za-z0-9+/]{32,}"),
-}
 PLANTED: Final[Mapping[str, bytes]] = {
     "a private key": b"-----BEGIN PRIVATE KEY-----\n" + b"MC4CAQAwBQYDK2VwBCIEIA" * 2,
     "a signed JWT": b".".join([b"eyJ" + b"hbGciOiJFZERTQSJ9", b"eyJ" + b"zdWIiOiJtZSJ9aaaa", b"c2ln" * 8]),
@@ -50,9 +33,6 @@ PLANTED: Final[Mapping[str, bytes]] = {
     "a hash of a password": b"$argon2id$v=19$m=19456,t=2,p=1$" + b"c2FsdHNhbHRzYWx0c2FsdA$" + b"aGFzaA" * 7,
 }
 """One of each, put together here so that this file holds none."""
-
-INVENTED: Final = (b"ada:" + b"s3cret@", b":" + b"password@host")
-"""What a test gives a repository's address, to see that it is taken out; what a page says instead of a password."""
 
 
 def _git(*arguments: str, given: bytes = b"") -> bytes:
@@ -74,25 +54,19 @@ def _history() -> Iterator[tuple[str, bytes]]:
     yield "messages of commits", _git("log", "--format=%B", "HEAD")
 
 
-def _found(content: bytes) -> list[str]:
-    for invented in INVENTED:
-        content = content.replace(invented, b"")
-    return [what for what, pattern in SECRETS.items() if pattern.search(content)]
-
-
 def test_every_kind_of_secret_would_be_found(noted: Noted) -> None:
     """Each of those that are looked for, and as itself."""
     for what, secret in PLANTED.items():
-        assert what in _found(b"some text\n" + secret + b"\nmore")
+        assert what in found(b"some text\n" + secret + b"\nmore")
         noted(f"{what}, planted", "found")
-    assert PLANTED.keys() == SECRETS.keys()
+    assert PLANTED.keys() == KINDS.keys()
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no clone")
 def test_no_secret_is_in_the_history(noted: Noted) -> None:
     """In no version of any file, and in no message of a commit."""
-    found = {f"{what} in {name}" for name, content in _history() for what in _found(content)}
-    assert found == set()
+    secrets = {f"{what} in {name}" for name, content in _history() for what in found(content)}
+    assert secrets == set()
     noted("the history of the repository", "no secret")
 
 
