@@ -1,6 +1,6 @@
 """People come, talk and leave, again and again: nothing of it stays behind in processes, Redis or Pulsar.
 
-A minute here; CHATTIFIER_CHURN_MINUTES says how long (`scripts/faults`: thirty).
+Half a minute here; CHATTIFIER_CHURN_MINUTES says how long (`scripts/faults`: thirty).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.faults.judge import Verdict, judge
 from tests.running_stack import Stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.quiet, pytest.mark.anyio, pytest.mark.timeout(7200, func_only=True)]
-MINUTES = float(os.environ.get("CHATTIFIER_CHURN_MINUTES") or 1)
+MINUTES = float(os.environ.get("CHATTIFIER_CHURN_MINUTES") or 0.5)
 ROUND = 10.0
 """Minutes that the same people come and go; then others do, as tokens last a quarter of an hour."""
 PARTS = ("gateway", "chat-router", "message-store", "archive", "search-index", "auth", "edge")
