@@ -12,7 +12,7 @@ import httpx
 import pulsar
 import pytest
 
-from pulsar_data.ids import UserId
+from pulsar_data.model import UserId
 from pulsar_data.tokens import SessionsRevoked
 from tests.running_stack import Stack
 from user_auth.announcements import Announcements
