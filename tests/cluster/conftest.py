@@ -2,7 +2,8 @@
 
 What is there in the namespace `chattifier` is deleted: it must be a cluster for tests. So these run only where
 CHATTIFIER_LOAD_IMAGE says how an image gets into it: a command that takes an image's name, such as
-`kind load docker-image`. scripts/cluster-tests sets all of that.
+`kind load docker-image`. CHATTIFIER_SAVE_IMAGE writes one as an archive to its output; without it `docker save` does.
+scripts/cluster-tests sets all of that.
 """
 
 from __future__ import annotations
