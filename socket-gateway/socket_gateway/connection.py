@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pulsar_data import commands as change
 from pulsar_data.deliveries import OpenedRoom, Reply, RoomEntered, RoomLeft
@@ -37,6 +37,8 @@ REMEMBERED = 1000
 """Rooms left of which a connection knows that it was told; then it forgets them all, and may be told once more."""
 MISBEHAVED = (Disconnect.TOO_MANY_REQUESTS, Disconnect.BAD_REQUEST)
 """Who is closed for one of these would be back at once: it may as well wait here, which costs nothing."""
+HELD: Final = 3
+"""So many times as long as others, at most: coming back again and again is all that a flood still costs everybody."""
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 
@@ -343,7 +345,7 @@ class Connection:
         linger, held = self.gateway.limits.linger, reason in MISBEHAVED
         deaf = held or reason.code >= FOR_GOOD
         if held:  # who were closed together do not come back together
-            linger *= random.uniform(0.5, 1)
+            linger *= HELD * random.uniform(0.5, 1)
         self._writer.end(reason.code, reason.reason, linger, deaf=deaf, held=held)
         self.gateway.closed(self, reason)
 
