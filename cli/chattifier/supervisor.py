@@ -133,7 +133,11 @@ class Supervisor:
         parts = [item for item in stage if isinstance(item, Part)]
         starting = []
         for part in parts:
-            starting.append(self._launch(part))
+            try:
+                starting.append(self._launch(part))
+            except PartFailed:
+                self._set(part.name, State.FAILED)
+                raise
             self._running.append(starting[-1])
         self._perform([item for item in stage if isinstance(item, Task)])
         while not all(running.ready for running in starting):
@@ -228,8 +232,7 @@ class Supervisor:
             self._running[place] = self._launch(running.part, running.restarts + 1)
         except PartFailed as error:
             running.restart_at = time.monotonic() + WAIT
-            if self._state.entries[running.part.name].note != error.message:
-                self._set(running.part.name, State.RESTARTING, note=error.message)
+            self._set(running.part.name, State.RESTARTING, note=error.message)
         except OSError as error:  # no space, no memory: later, perhaps
             running.restarts += 1
             running.restart_at = time.monotonic() + BACKOFF[min(running.restarts, len(BACKOFF) - 1)]

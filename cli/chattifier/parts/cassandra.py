@@ -62,12 +62,15 @@ def before_start(home: Path) -> None:
     leaves a segment that is nothing but zeros. It bears one at its next start, as the last; with a second one, of the
     next start on a disk that is still full, it never starts again. As the header is written first, nothing is in these.
     """
-    for segment in home.glob("commitlog/CommitLog-*.log"):
-        with segment.open("rb") as file:
-            empty = not any(file.read(HEADER))
-        if empty:
-            segment.unlink()
-    found = os.statvfs(home)
+    try:
+        for segment in home.glob("commitlog/CommitLog-*.log"):
+            with segment.open("rb") as file:
+                empty = not any(file.read(HEADER))
+            if empty:
+                segment.unlink()
+        found = os.statvfs(home)
+    except OSError as error:
+        raise PartFailed(f"cassandra cannot start on {error.filename}: {error.strerror}") from error
     if found.f_bavail * found.f_frsize < ROOM:
         raise PartFailed(f"cassandra starts when {home} has {ROOM >> 20} MiB free: make room on that disk")
 
