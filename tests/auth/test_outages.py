@@ -90,7 +90,7 @@ def test_erasing_without_pulsar_erases_all_and_says_that_sockets_may_linger(
 
 
 def test_a_producer_that_the_library_has_lost_is_made_anew(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pulsar's client has some that say "no connection" for ever, while Pulsar is there (docs/reliability.md)."""
+    """Pulsar's client has some that say "no connection" for ever, while Pulsar is there."""
     made: list[pulsar.Producer] = []
     create = pulsar.Client.create_producer
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from threading import Thread
+from threading import Timer
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pulsar_data import topics
@@ -26,9 +26,10 @@ class _Link(NamedTuple):
 
 
 class Announcements:
-    """Publishes events of accounts, keyed by user. Thread-safe; connects at the first one, and anew at the first one
-    after one that failed without a connection: the library may take a minute for that, and loses some for good
-    (docs/reliability.md, full disks).
+    """Publishes events of accounts, keyed by user. Thread-safe; connects at the first one.
+
+    And anew after one that failed without a connection: the library may take a minute for that, and loses some
+    producers for good, such as one that connected while a full disk had the broker close its topic.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -47,7 +48,9 @@ class Announcements:
         except PulsarException as error:
             logs.failure("pulsar_failed", error, pulsar=self._url, topic=topics.SESSIONS)
             if not link.producer.is_connected() and self._link.forget(link):
-                Thread(target=link.client.close, daemon=True).start()  # may wait for what is not there
+                later = Timer(2.0 * TIMEOUT, _close, [link.client])  # others may be sending on it
+                later.daemon = True
+                later.start()
             raise Unavailable from error
 
     def _connect(self) -> _Link:
@@ -80,5 +83,14 @@ class Announcements:
             return _Link(client, producer)
         except PulsarException as error:
             logs.failure("pulsar_unreachable", error, pulsar=self._url, topic=topics.SESSIONS)
-            client.close()
+            _close(client)
             raise Unavailable from error
+
+
+def _close(client: Client) -> None:
+    from pulsar import PulsarException
+
+    try:
+        client.close()
+    except PulsarException as error:
+        logs.failure("pulsar_not_closed", error)

@@ -40,7 +40,7 @@ class Once(Generic[T]):
 
     def forget(self, made: T) -> bool:
         """The next `get` makes another one in its place. Whether it was held until now."""
-        if self._made is not made:  # whoever makes another one just now is not waited for
+        if self._made is not made:  # as a rule whoever makes another one just now is not waited for
             return False
         with self._lock:
             held = self._made is made
