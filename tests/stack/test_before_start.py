@@ -24,8 +24,8 @@ HEADER = bytes.fromhex("00000007") + bytes(8) + bytes.fromhex("00021a2b3c4d")
 
 def _before_start_in_kubernetes(home: Path) -> None:
     """What the pod of Cassandra does before it is Cassandra."""
-    documents = yaml.safe_load_all((ROOT / "k8s" / "overlays" / "evaluation" / "cassandra.yaml").read_text())
-    (stateful,) = (one for one in documents if one["kind"] == "StatefulSet")
+    manifest = (ROOT / "k8s" / "overlays" / "evaluation" / "cassandra.yaml").read_text()
+    (stateful,) = (one for one in map(yaml.safe_load, manifest.split("\n---\n")) if one["kind"] == "StatefulSet")
     shell, option, script = stateful["spec"]["template"]["spec"]["containers"][0]["command"]
     script, _, cassandra = script.replace("/var/lib/cassandra", str(home)).partition("exec ")
     assert cassandra == "cassandra -f\n"
