@@ -241,12 +241,14 @@ async def reading(crowd: Crowd, count: int) -> AsyncIterator[Counter[str]]:
         client, room = crowd.clients[number], crowd.homes[number]
         while True:
             await asyncio.sleep(0.2)
-            async with asyncio.timeout(ANSWERED_WITHIN):
-                try:
+            try:
+                async with asyncio.timeout(ANSWERED_WITHIN):
                     answers[PAGE] += await client.rpc_once("message.list", {"room": room, "limit": 20}) is not None
-                except ErrorReply as error:
-                    assert error.temporary, f"message.list was refused with {error.code}"
-                    answers[REFUSED] += 1
+            except ErrorReply as error:
+                assert error.temporary, f"message.list was refused with {error.code}"
+                answers[REFUSED] += 1
+            except TimeoutError as error:
+                raise AssertionError(f"reader {number} had no answer within {ANSWERED_WITHIN:.0f} s") from error
 
     async with asyncio.TaskGroup() as tasks:
         readers = [tasks.create_task(read(number)) for number in range(count)]
