@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -12,27 +12,12 @@ import pytest
 import yaml
 
 from .conftest import Noted
-from .secret_kinds import KINDS, found
+from .secret_kinds import KINDS, PLANTED, found
 
 ROOT: Final = Path(__file__).parents[2]
 DOCKERFILES: Final = sorted((*ROOT.glob("*/Dockerfile"), *ROOT.glob("*/*/Dockerfile")))
 MANIFESTS: Final = sorted((*ROOT.glob("k8s/**/*.yaml"), *ROOT.glob("knative/*.yaml")))
 LOCKS: Final = sorted((ROOT / "locks").glob("*.txt"))
-PLANTED: Final[Mapping[str, bytes]] = {
-    "a private key": b"-----BEGIN PRIVATE KEY-----\n" + b"MC4CAQAwBQYDK2VwBCIEIA" * 2,
-    "a signed JWT": b".".join([b"eyJ" + b"hbGciOiJFZERTQSJ9", b"eyJ" + b"zdWIiOiJtZSJ9aaaa", b"c2ln" * 8]),
-    "a private JWK": b'{"d": "' + b"nWGxne_9WmC6hEr0" * 3 + b'"}',
-    "a key of AWS": b"AKIA" + b"IOSFODNN7EXAMPLE",
-    "a token of GitHub": b"ghp_" + b"a1b2c3" * 6,
-    "a token of GitLab": b"glpat-" + b"a1b2c3d4e5" * 2,
-    "a token of PyPI": b"pypi-AgE" + b"a1b2c3d4e5" * 5,
-    "a token of Slack": b"xoxb-" + b"1234567890",
-    "a key of Google": b"AIza" + b"a1b2c" * 7,
-    "a password in a URL": b"redis://:" + b"hunter22@redis:6379/0",
-    "a password in YAML": b"  redis-password: " + b"hunter2hunter2",
-    "a hash of a password": b"$argon2id$v=19$m=19456,t=2,p=1$" + b"c2FsdHNhbHRzYWx0c2FsdA$" + b"aGFzaA" * 7,
-}
-"""One of each, put together here so that this file holds none."""
 
 
 def _git(*arguments: str, given: bytes = b"") -> bytes:

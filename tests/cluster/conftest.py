@@ -57,8 +57,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_turn)
 
 
-def _turn(item: pytest.Item) -> tuple[bool, bool]:
-    return item.get_closest_marker(LAST) is not None, "edge" in getattr(item, "fixturenames", ())
+def _turn(item: pytest.Item) -> tuple[bool, bool, bool]:
+    fixtures = getattr(item, "fixturenames", ())
+    return item.get_closest_marker(LAST) is not None, "untouched" not in fixtures, "edge" in fixtures
 
 
 @pytest.fixture
