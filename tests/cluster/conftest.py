@@ -13,13 +13,14 @@ import random
 import shlex
 import subprocess
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.cluster import system
-from tests.cluster.kubernetes import ROOT, kubectl
+from tests.cluster.kubernetes import ROOT, kubectl, trouble
 from tests.cluster.system import Edge
 
 OURS = ("gateway", "auth", "functions", "tools")
@@ -55,6 +56,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if missing is not None:
             item.add_marker(pytest.mark.skip(reason=missing))
     items.sort(key=_turn)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
+    """A failure tells what the cluster says of it: nothing of that is there any more when somebody reads it."""
+    report = (yield).get_result()
+    if report.failed and HERE in item.path.parents:
+        report.sections.append(("what the cluster says", trouble()))
 
 
 def _turn(item: pytest.Item) -> tuple[bool, bool, bool]:

@@ -59,7 +59,7 @@ def await_true(what: str, condition: Callable[[], bool], within: float, every: f
     start = time.monotonic()
     while not condition():
         if time.monotonic() - start > within:
-            raise AssertionError(f"waited {within:.0f} s in vain: {what}\n{_trouble()}")
+            raise AssertionError(f"waited {within:.0f} s in vain: {what}\n{trouble()}")
         time.sleep(every)
     return time.monotonic() - start
 
@@ -99,9 +99,20 @@ def _listens(port: int) -> bool:
         return attempt.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _trouble() -> str:
+def trouble() -> str:
     """What the cluster says of our pods, for whoever reads a failure."""
+    told = [_told(*question) for question in (
+        ("get", "pods,ksvc,jobs"),
+        ("get", "events", "--sort-by=.lastTimestamp"),
+        ("logs", "--selector=serving.knative.dev/service=user-auth", "--all-containers", "--prefix", "--tail=20"),
+        ("logs", "--selector=app.kubernetes.io/name=edge", "--prefix", "--tail=20"),
+        ("logs", "--selector=app=activator", "--namespace=knative-serving", "--prefix", "--tail=20"),
+    )]  # fmt: skip
+    return "\n".join(told)
+
+
+def _told(*question: str) -> str:
     try:
-        return kubectl("get", "pods,ksvc,jobs") + kubectl("get", "events", "--sort-by=.lastTimestamp")[-3000:]
+        return kubectl(*question, within=20)[-3000:]
     except (Refused, subprocess.TimeoutExpired) as error:
         return str(error)
