@@ -27,8 +27,8 @@ def _before_start_in_kubernetes(home: Path) -> None:
     manifest = (ROOT / "k8s" / "overlays" / "evaluation" / "cassandra.yaml").read_text()
     (stateful,) = (one for one in map(yaml.safe_load, manifest.split("\n---\n")) if one["kind"] == "StatefulSet")
     shell, option, script = stateful["spec"]["template"]["spec"]["containers"][0]["command"]
-    script, _, cassandra = script.replace("/var/lib/cassandra", str(home)).partition("exec ")
-    assert cassandra == "cassandra -f\n"
+    script, _, then = script.replace("/var/lib/cassandra", str(home)).partition("exec ")
+    assert then == "cassandra -f\n"
     subprocess.run([shell, option, script], check=False)
 
 
