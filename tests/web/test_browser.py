@@ -32,6 +32,7 @@ def test_two_browsers_talk_and_one_that_was_offline_sees_each_message_once_in_or
         missed = [f"missed {number}" for number in range(1, 6)]
         ada.say(*missed)
         ada.sees("Does it weave?", "Algebraic patterns.", *missed)
+        ada.is_sent()
         bob.say("written offline")
         bob.sees("Does it weave?", "Algebraic patterns.", "written offline")
 
@@ -86,6 +87,7 @@ def test_older_messages_come_when_one_scrolls_up_and_a_reload_keeps_one_signed_i
         texts = [f"entry {number}" for number in range(1, 71)]
         ada.say(*texts)
         ada.sees(*texts)
+        ada.is_sent()
         ada.page.reload()
         ada.sees(*texts[20:])
         ada.page.get_by_role("log").focus()

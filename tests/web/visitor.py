@@ -59,6 +59,10 @@ class Visitor:
             composer.fill(text)
             composer.press("Enter")
 
+    def is_sent(self) -> None:
+        """Wait until the server has all that was said: a message is seen before that."""
+        expect(self.page.locator(".message.sending")).to_have_count(0)
+
     def sees(self, *texts: str) -> None:
         """Wait until these are all the messages, in this order."""
         expect(self.page.locator(".message .text")).to_have_text(list(texts))
