@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from cryptography.x509.oid import NameOID
 from jwt.algorithms import OKPAlgorithm
 
-from tests.gateway.client import Wire
+from tests.gateway.client import Wire, session
 from tests.gateway.people import Person, sign_up
 from tests.running_stack import Stack
 
@@ -267,5 +267,5 @@ async def test_an_expired_token_is_called_so(forge: Forge, stack: Stack, door: h
 async def test_what_was_not_changed_is_let_in(forge: Forge, stack: Stack, door: httpx.AsyncClient) -> None:
     """So that all of the above was refused for what was changed."""
     assert (await door.get("/user/me", headers=_bearer(forge.signed()))).status_code == 200
-    async with Wire.open(stack.gateways[0]) as wire:
-        assert "connect" in await wire.ask(connect={"token": forge.signed()})
+    async with session(stack.gateways[0], forge.signed()):
+        pass

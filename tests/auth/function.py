@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from chattifier import processes
+from tests.running_stack import free_ports
 
 MAIN = Path(__file__).parents[2] / "functions" / "user-auth" / "main.py"
 
@@ -60,10 +60,7 @@ def make_key(folder: Path, kid: str) -> Ed25519PrivateKey:
 
 def free_port() -> int:
     """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return free_ports(1)
 
 
 def _ready(function: Function, process: subprocess.Popen[bytes]) -> Function:

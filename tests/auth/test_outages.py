@@ -12,6 +12,7 @@ import httpx
 import pulsar
 import pytest
 
+from pulsar_data import half_open
 from pulsar_data.model import UserId
 from pulsar_data.tokens import SessionsRevoked
 from tests.running_stack import Stack
@@ -99,6 +100,7 @@ def test_a_producer_that_the_library_has_lost_is_made_anew(stack: Stack, monkeyp
         return made[-1]
 
     monkeypatch.setattr(pulsar.Client, "create_producer", remembered)
+    monkeypatch.setattr(half_open, "bound_ours", lambda: None)  # it would go on in this process, for all sockets of it
     announcements = Announcements(Settings.read({"CHATTIFIER_PULSAR_URL": stack.pulsar.service_url}))
     event = SessionsRevoked(user=UserId(str(uuid4())), time=0)
     announcements.tell(event)

@@ -101,6 +101,10 @@ class Device:
         if f"room:{room}" not in self.welcome["subs"]:
             await self.push("subscribe", lambda push: push.get("channel") == f"room:{room}" and "subscribe" in push)
 
+    async def put_out(self, room: str) -> None:
+        """Wait until it is not in a room any more that it was in."""
+        await self.push("unsubscribe", lambda push: push.get("channel") == f"room:{room}" and "unsubscribe" in push)
+
 
 KEYLESS = {
     "message.list",

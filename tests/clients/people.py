@@ -15,7 +15,8 @@ from tests.canary import fresh_password
 
 AT_ONCE = 4
 """Argon2 keeps a core busy for each."""
-WAIT = 30.0
+WAIT = 90.0
+"""Seconds for an answer: the edge holds a request for 60 s until a sleeping user-auth is awake, and says so then."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from pulsar_data.ids import new_key
@@ -17,7 +17,7 @@ from tests.clients.chat_client import ChatClient
 from tests.clients.journal import Acked, Attempted, Journal, Refused
 from tests.clients.people import Person, sign_up
 from tests.clients.waiting import until
-from tests.faults.judge import StoredRoom
+from tests.faults.judge import Finding, StoredRoom
 from tests.running_stack import Stack
 
 ROOMS = 10
@@ -57,10 +57,14 @@ class Entrance:
 
 @dataclass(frozen=True)
 class Crowd:
-    """The clients, and the room of each, in the same order. Neighbours are in different rooms."""
+    """The clients, and the room of each, in the same order. Neighbours are in different rooms.
+
+    `waited`: who asked something and had no answer in time; the judge does not know of it.
+    """
 
     clients: Sequence[ChatClient]
     homes: Sequence[str]
+    waited: list[Finding] = field(default_factory=list)
 
     @property
     def journals(self) -> list[Journal]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from pathlib import Path
+from dataclasses import replace
 
 from tests.faults import stored
 from tests.faults.crowd import Crowd, Doors, gathered
@@ -14,9 +14,12 @@ from tests.faults.judge import Fault, Verdict, judge
 from tests.running_stack import Stack
 
 WARM = 30.0
-"""Seconds of talk before delays shorter than this are judged: a Pulsar and a Cassandra that just started still compile
+"""Seconds of talk before delays shorter than SHORT are judged: a Pulsar and a Cassandra that just started still compile
 themselves."""
-_warm: set[Path] = set()
+SHORT = 10.0
+"""Seconds."""
+_warm: set[tuple[int, ...]] = set()
+"""The processes of those that are warm."""
 
 Trouble = Callable[[Crowd], Awaitable[None]]
 """What happens while everybody talks. The talk ends when it returns."""
@@ -33,8 +36,9 @@ async def run(
     doors: Doors | None = None,
 ) -> Verdict:
     """The verdict on one run. `within` and `again`: see judge and Crowd.talking. `doors`, if not all of the stack's."""
-    if within < WARM and stack.data not in _warm:
-        _warm.add(stack.data)
+    here = (*stack.pids("pulsar"), *stack.pids("cassandra"))
+    if within < SHORT and here not in _warm:
+        _warm.add(here)
         async with gathered(stack, chance) as crowd, crowd.talking(again=True):
             await asyncio.sleep(WARM)
     async with gathered(doors or stack, chance) as crowd:
@@ -43,7 +47,8 @@ async def run(
         await functions.until_idle()
         rows = await asyncio.to_thread(stored.read, stack.cassandra, crowd.rooms)
         await crowd.until_heard(rows)
-        return judge(crowd.journals, rows, within=within)
+        verdict = judge(crowd.journals, rows, within=within)
+        return replace(verdict, findings=(*verdict.findings, *crowd.waited))
 
 
 async def in_time(run: Callable[[], Awaitable[Verdict]]) -> Verdict:
@@ -57,7 +62,8 @@ async def in_time(run: Callable[[], Awaitable[Verdict]]) -> Verdict:
     if _only_late(runs[0]):
         runs += [await run(), await run()]
     wrong = [verdict for verdict in runs if verdict.findings and not _only_late(verdict)]
-    return wrong[0] if wrong else sorted(runs, key=lambda verdict: verdict.worst)[len(runs) // 2]
+    by_lateness = sorted(runs, key=lambda verdict: (bool(verdict.findings), verdict.worst))
+    return wrong[0] if wrong else by_lateness[len(runs) // 2]
 
 
 def _only_late(verdict: Verdict) -> bool:

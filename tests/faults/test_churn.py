@@ -73,16 +73,14 @@ class Inventory:
                                and await memory.pttl(key) == -1])  # fmt: skip
         async with httpx.AsyncClient(base_url=stack.pulsar.admin_url, timeout=30.0, trust_env=False) as admin:
             names = [name for space in topics.NAMESPACES for name in await _topics(admin, space)]
-            subscriptions = {
-                (name, reader): left for name in names for reader, left in (await _readers(admin, name)).items()
-            }
+            readers = {name: there for name in names if (there := await _readers(admin, name)) is not None}
         return cls(
             {process.pid: process.num_fds() for process in processes},
             {process.pid: process.memory_info().rss for process in processes},
             keys,
             endless,
-            frozenset(names),
-            subscriptions,
+            frozenset(readers),
+            {(name, reader): left for name, there in readers.items() for reader, left in there.items()},
         )
 
     def more_than(self, before: Inventory) -> list[str]:
@@ -167,9 +165,15 @@ async def _topics(admin: httpx.AsyncClient, namespace: str) -> list[str]:
     return names
 
 
-async def _readers(admin: httpx.AsyncClient, topic: str) -> dict[str, int]:
-    """What is left to do to each durable subscription; nothing counts where nobody reads, as other tests' do not."""
+async def _readers(admin: httpx.AsyncClient, topic: str) -> dict[str, int] | None:
+    """What is left to do to each durable subscription; nothing counts where nobody reads, as other tests' do not.
+
+    None: the topic is not there any more.
+    """
     path = topic.removeprefix("persistent://")
-    stats = (await admin.get(f"/admin/v2/persistent/{path}/stats?getPreciseBacklog=true")).raise_for_status().json()
+    answer = await admin.get(f"/admin/v2/persistent/{path}/stats?getPreciseBacklog=true")
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        return None
+    stats = answer.raise_for_status().json()
     durable = {name: one for name, one in stats["subscriptions"].items() if one["isDurable"]}
     return {name: one["msgBacklog"] if one["consumers"] else 0 for name, one in durable.items()}

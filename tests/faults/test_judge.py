@@ -229,6 +229,7 @@ def _verdict(delay: float, *faults: Fault) -> Verdict:
         ([_verdict(0.5)], 0),
         ([_verdict(2.0, Fault.LATE), _verdict(0.5), _verdict(0.6)], 2),
         ([_verdict(2.0, Fault.LATE), _verdict(0.5), _verdict(1.5, Fault.LATE)], 2),
+        ([_verdict(0.3, Fault.LATE), _verdict(0.5), _verdict(0.2, Fault.LATE)], 2),  # an answer was
         ([_verdict(0.1, Fault.LOST)], 0),
         ([_verdict(2.0, Fault.LATE, Fault.LOST)], 0),
         ([_verdict(2.0, Fault.LATE), _verdict(0.5), _verdict(0.1, Fault.DOUBLED)], 2),

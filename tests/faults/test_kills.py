@@ -17,6 +17,7 @@ from tests.clients.waiting import until
 from tests.faults.conftest import Trial, between, times
 from tests.faults.crowd import Crowd
 from tests.faults.functions import Functions
+from tests.faults.test_parts import reading
 from tests.running_stack import Stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.quiet, pytest.mark.anyio, pytest.mark.timeout(1200, func_only=True)]
@@ -47,6 +48,22 @@ async def test_a_killed_function_process_costs_nobody_anything(
         await asyncio.sleep(2.0)
 
     await trial(f"kill -9 {function}", TIMES, kills, WITHIN)
+
+
+async def test_a_killed_archive_leaves_no_reader_waiting(
+    functions: Functions, chance: random.Random, trial: Trial
+) -> None:
+    """Sends do not notice. Reads are answered, or told to try again; none hangs."""
+    faults = times(4)
+
+    async def kills(crowd: Crowd) -> None:
+        async with reading(crowd, 10):
+            for _ in range(faults):
+                await functions.until_all_consume("archive")
+                await asyncio.sleep(chance.uniform(0.5, 3.0))
+                await functions.kill("archive", chance.randrange(2))
+
+    await trial("kill -9 archive", faults, kills, WITHIN)
 
 
 async def test_a_flushed_redis_costs_nobody_anything(stack: Stack, chance: random.Random, trial: Trial) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from chat_functions.redis_link import RedisLink
 from chattifier import processes
 from chattifier.parts.redis import server
 from tests.functions.room import wait_for_redis
+from tests.running_stack import free_ports
 
 
 @pytest.fixture
@@ -25,9 +25,7 @@ def anyio_backend() -> str:
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real Redis server, for the time of the session."""
     folder: Path = tmp_path_factory.mktemp("redis")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_ports(1)
     argv = (str(server()), "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no")
     process = processes.start(argv, processes.environment(), folder, folder / "redis.log")
     url = f"redis://127.0.0.1:{port}/0"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import time
 
 import pytest
@@ -176,9 +177,9 @@ async def test_the_next_reaction_to_a_popular_message_costs_little(redis: RedisL
     others = [reacted(room, 1, "👍").model_copy(update={"actor": new_user()}).to_json() for _ in range(500)]
     await redis.execute(lambda pipe, _: pipe.rpush(redis_keys.recent(room.id), *others))
     asked = [room.of_message("react", 1, found=json.dumps({"author": room.owner}), emoji="🎉") for _ in range(100)]
-    started = time.monotonic()
-    outcomes = await room.number(*asked)
-    each = (time.monotonic() - started) / len(asked)
-    print(f"{each * 1000:.2f} ms each")
-    assert all(isinstance(outcome, Numbers) for outcome in outcomes)
-    assert each < 0.002
+    took: list[float] = []
+    for one in asked:
+        started = time.monotonic()
+        assert isinstance((await room.number(one))[0], Numbers)
+        took.append(time.monotonic() - started)
+    assert statistics.median(took) < 0.003

@@ -84,7 +84,7 @@ def test_many_reactions_are_ordered_once() -> None:
         )
         for offset in range(2, 502)
     ]  # fmt: skip
-    started = time.process_time()
+    started = time.thread_time()
     apply(messages, fresh, NOW)
-    assert time.process_time() - started < 0.2
+    assert time.thread_time() - started < 0.2
     assert len(messages[1].reactions) == 5500

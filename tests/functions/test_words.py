@@ -36,9 +36,9 @@ def test_a_part_of_a_run_is_found_in_it(run: str, data: st.DataObject) -> None:
 
 def test_a_pile_of_marks_takes_no_time() -> None:
     """To bring marks into order takes as many steps as there are, squared."""
-    started = time.process_time()
+    started = time.thread_time()
     words = words_of("x" + "\u0300" * 2000 + "\u0316" * 2000)
-    assert time.process_time() - started < 0.05
+    assert time.thread_time() - started < 0.05
     assert words == words_of("x" + "\u0300" * 30)
 
 

@@ -70,11 +70,24 @@ class Wire:
         return await asyncio.wait_for(future, WAIT)
 
     async def rpc(self, method: str, data: Json | None = None) -> Json:
-        """The result's data. Fails on an error."""
-        reply = await self.ask(rpc={"method": method, "data": data or {}})
-        assert "rpc" in reply, reply
-        result: Json = reply["rpc"]["data"]
-        return result
+        """The result's data. Fails on an error, but asks again when it is a temporary one, as every client does."""
+        async with asyncio.timeout(WAIT):
+            while True:
+                reply = await self.ask(rpc={"method": method, "data": data or {}})
+                if "rpc" in reply:
+                    result: Json = reply["rpc"]["data"]
+                    return result
+                assert reply["error"].get("temporary"), reply
+                await asyncio.sleep(0.2)
+
+    async def present(self, room: str) -> dict[str, Json]:
+        """What a room's presence says of each client. Asks again when that cannot be told for the moment."""
+        while True:
+            reply = await self.ask(presence={"channel": f"room:{room}"})
+            if not reply.get("error", {}).get("temporary"):
+                clients: dict[str, Json] = reply["presence"]["presence"]
+                return clients
+            await asyncio.sleep(0.2)
 
     async def error(self, **command: Any) -> int:
         """The error code of a command that must be refused."""
@@ -84,9 +97,9 @@ class Wire:
         code: int = reply["error"]["code"]
         return code
 
-    async def until(self, condition: Callable[[], object]) -> None:
-        """Wait for something that a push, a ping or the end brings."""
-        async with asyncio.timeout(WAIT):
+    async def until(self, condition: Callable[[], object], within: float = WAIT) -> None:
+        """Wait for something that a push, a ping or the end brings. `within`: seconds."""
+        async with asyncio.timeout(within):
             while not condition():
                 self._changed.clear()
                 await self._changed.wait()

@@ -85,7 +85,8 @@ class Talker:
         return self
 
     async def _open(self) -> None:
-        self._gateway = running(self._stack, self._jwks, Limits(drain=0.1, inflight=1000, ping=600))
+        limits = Limits(drain=0.1, inflight=1000, commands_burst=10_000, ping=600)
+        self._gateway = running(self._stack, self._jwks, limits)
         gateway = await self._gateway.__aenter__()
         async with session(gateway.url, self._people[0].token) as (wire, _):
             self.room = await make_room(wire)

@@ -51,7 +51,7 @@ async def test_a_client_that_answers_pings_stays_and_one_that_does_not_goes(
 async def test_a_socket_ends_with_its_token(stack: Any, jwks: Path, signer: Signer, people: People) -> None:
     """3005 at the token's expiry; the reported `ttl` is never less than a second."""
     async with running(stack, jwks) as gateway:
-        expiry = int(time.time()) + 4
+        expiry = int(time.time()) + 10
         async with session(gateway.url, signer.token(people[0], exp=expiry)) as (wire, connected):
             assert connected["ttl"] == 1
             assert await wire.closed() == 3005
@@ -137,7 +137,7 @@ async def test_who_was_closed_for_asking_is_let_in_after_the_pause_and_without_a
     stack: Any, jwks: Path, people: People
 ) -> None:
     """3013 until `commands_pause` is over; from then on as fast as anybody in the long run, and no faster."""
-    limits = Limits(commands=20.0, commands_burst=40, commands_pause=2.0, linger=0.2, drain=0.1)
+    limits = Limits(commands=20.0, commands_burst=40, commands_pause=6.0, linger=0.2, drain=0.1)
 
     async def let_in(url: str) -> bool:
         async with Wire.open(url) as wire:
@@ -153,7 +153,7 @@ async def test_who_was_closed_for_asking_is_let_in_after_the_pause_and_without_a
             assert await wire.closed() == 3013
         closed = time.monotonic()
         await until("let in again", lambda: let_in(gateway.url), 30)
-        assert time.monotonic() - closed >= 1.5
+        assert time.monotonic() - closed >= 5.5
         await asyncio.sleep(3 * DROPS / limits.commands)  # until it is dry: that opening counts, and so does the next
         async with session(gateway.url, people[0].token) as (wire, _):
             answers = await asyncio.gather(*await wire.send(*[{"ping": {}}] * 25))

@@ -34,7 +34,7 @@ People = tuple[Person, Person, Person]
 @pytest.fixture
 async def gateway(stack: Any, jwks: Path) -> AsyncIterator[Running]:
     """One that sweeps often."""
-    async with running(stack, jwks, Limits(sweep=0.5, drain=0.1, rejoin=3.0)) as gateway:
+    async with running(stack, jwks, Limits(sweep=0.5, drain=0.1, rejoin=8.0)) as gateway:
         yield gateway
 
 

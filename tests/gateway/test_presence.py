@@ -14,7 +14,7 @@ from redis import Redis
 
 from socket_gateway.settings import Limits
 
-from .client import Json, Wire, session
+from .client import Wire, session
 from .people import Person, key, make_room, say
 from .running import Running, running
 from .separate import separate
@@ -50,7 +50,7 @@ async def shown_room(wire: Wire, *members: Person) -> str:
 
 async def there(wire: Wire, room: str) -> dict[str, str]:
     """User by client, as `presence` has it now."""
-    found: dict[str, Json] = (await wire.ask(presence={"channel": f"room:{room}"}))["presence"]["presence"]
+    found = await wire.present(room)
     assert all(info["client"] == client for client, info in found.items())
     return {client: info["user"] for client, info in found.items()}
 
@@ -145,7 +145,7 @@ async def test_the_dead_of_a_killed_gateway_are_told_by_the_others(
                 await until_there(wire, room, {first["client"]: ada.id, **both})
                 os.kill(doomed.pid, signal.SIGKILL)
             async with session(stack.gateways[0], grace.token) as (_, back):
-                await wire.until(lambda: told(wire, channel, "leave"))
+                await wire.until(lambda: told(wire, channel, "leave"), 40)
                 assert told(wire, channel, "leave") == [{"info": {"user": mallory.id, "client": third["client"]}}]
                 await until_there(wire, room, {first["client"]: ada.id, back["client"]: grace.id})
 

@@ -33,8 +33,8 @@ async def test_a_refreshed_socket_lives_as_long_as_its_new_token(
 ) -> None:
     """The reply tells when to refresh again; the old expiry passes, the new one closes with 3005."""
     now = int(time.time())
-    async with session(gateway.url, signer.token(people[0], exp=now + 4)) as (wire, connected):
-        later = now + 9
+    async with session(gateway.url, signer.token(people[0], exp=now + 8)) as (wire, connected):
+        later = now + 13
         reply = (await wire.ask(refresh={"token": signer.token(people[0], exp=later)}))["refresh"]
         assert reply == {"client": connected["client"], "version": connected["version"], "expires": True, "ttl": 1}
         long = signer.token(people[0], exp=now + 1000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 import uuid
@@ -24,7 +25,7 @@ from socket_gateway.server_api import Allowance
 from socket_gateway.settings import Limits
 
 from .client import session
-from .people import Person, key, make_room
+from .people import Person, key, make_room, sign_up
 from .running import running
 
 anyio = pytest.mark.anyio
@@ -93,8 +94,8 @@ async def test_a_bot_types(stack: Any, server: Server, people: People) -> None:
 
 @anyio
 async def test_a_server_acts_as_any_user(stack: Any, server: Server, people: People) -> None:
-    """Rooms, messages and reads of a user who is not even connected; a socket hears them like any other."""
-    ada, grace, _ = people
+    """Rooms, messages and reads of a user who was never even connected; a socket hears them like any other."""
+    ada, grace = await asyncio.to_thread(sign_up, stack.auth), people[1]
     async with session(stack.gateways[0], grace.token) as (wire, _):
         data = {"key": key(), "kind": "group", "name": "by a server", "members": [grace.id]}
         room = (await server.call("room.create", data, ada.id))["room"]
@@ -142,7 +143,7 @@ async def test_what_fails_is_a_problem_with_the_sockets_own_code(stack: Any, ser
 
 
 @anyio
-async def test_only_a_service_token_may_call(stack: Any, server: Server, people: People) -> None:
+async def test_only_a_service_token_may_call(stack: Any, server: Server) -> None:
     """Not a user's, none without the scope, none of another key, none that has expired, and not none."""
     pem = max(Layout(stack.data).service_keys.glob("*.pem"))
     now = int(time.time())
@@ -151,10 +152,11 @@ async def test_only_a_service_token_may_call(stack: Any, server: Server, people:
     def token(signer: Any = None, **changes: object) -> str:
         return jwt.encode(claims | changes, signer or pem.read_text(), algorithm="EdDSA", headers={"kid": pem.stem})
 
-    call = {"method": "room.list", "data": {}, "as": people[0].id}
+    person = await asyncio.to_thread(sign_up, stack.auth)
+    call = {"method": "room.list", "data": {}, "as": person.id}
     assert (await server.post(call, Authorization=f"bearer {token()}")).status_code == 200
     refused = {
-        "a user's": people[0].token,
+        "a user's": person.token,
         "another scope": token(scope="services"),
         "no scope": token(scope=""),
         "another key": token(Ed25519PrivateKey.generate()),
@@ -169,7 +171,7 @@ async def test_only_a_service_token_may_call(stack: Any, server: Server, people:
         assert response.headers["www-authenticate"] == "Bearer"
         assert response.json()["code"] == "unauthorized"
     assert (await server.post(call, Authorization=f"Basic {token()}")).status_code == 401
-    async with session(stack.gateways[0], people[0].token) as (wire, _):
+    async with session(stack.gateways[0], person.token) as (wire, _):
         await wire.send({"refresh": {"token": token()}})
         assert await wire.closed() == 3500
 

@@ -85,7 +85,7 @@ async def test_typing_again_at_once_tells_nothing_new(stack: Any, jwks: Path, pe
 async def test_a_slow_reader_gets_messages_but_no_typing(stack: Any, jwks: Path, people: People) -> None:
     """Over half of what a socket may owe, typing is dropped; the messages behind which it waited all arrive."""
     ada, grace, mallory = people
-    limits = Limits(typing=0.0, kernel=8 * 1024, drain=0.1)
+    limits = Limits(typing=0.0, kernel=8 * 1024, stall=60.0, drain=0.1)
     async with (
         running(stack, jwks, limits) as gateway,
         session(gateway.url, ada.token) as (one, _),
