@@ -51,6 +51,7 @@ class Tables:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._cluster: Cluster | None = None
         self._session: Session | None = None
         self._prepared: dict[str, PreparedStatement] = {}
         self._connected = asyncio.Event()
@@ -59,6 +60,11 @@ class Tables:
         """Connect and prepare, as often as it takes; run it as a task. Afterwards the driver reconnects by itself."""
         await retrying(lambda: asyncio.to_thread(self._connect, statements), (TablesUnavailable,))
         self._connected.set()
+
+    async def close(self) -> None:
+        """For whoever lives longer than its connection: the driver's threads would go on."""
+        if self._cluster is not None:
+            await asyncio.to_thread(self._cluster.shutdown)
 
     async def connected(self) -> None:
         """Until the first connection."""
@@ -87,7 +93,7 @@ class Tables:
         try:
             session = cluster.connect()
             self._prepared = {cql: session.prepare(cql, keyspace=self._settings.keyspace) for cql in statements}
-            self._session = session
+            self._cluster, self._session = cluster, session
         except _TRANSIENT as error:
             cluster.shutdown()
             raise TablesUnavailable(f"Cassandra does not answer: {_why(error)}") from error

@@ -39,6 +39,7 @@ async def fill(stack: Stack, room: str, count: int) -> None:
     for start in range(0, count, 100):
         together = batch([tables.bind(WRITE_MEMBER, row) for row in rows[start : start + 100]])
         assert await tables.execute([together]) == [[]]
+    await tables.close()
 
 
 async def test_a_full_room_works(stack: Stack) -> None:

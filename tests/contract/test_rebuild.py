@@ -66,6 +66,7 @@ async def another(house: House, kind: type[Slow]) -> AsyncIterator[Slow]:
         yield kind(tables, link, TopicProducer(client, topics.EVENTS, schema=EventSchema()))
     finally:
         await link.close()
+        await tables.close()
         await asyncio.to_thread(client.close)
 
 

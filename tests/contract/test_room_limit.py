@@ -53,6 +53,7 @@ async def test_who_is_in_enough_rooms_enters_no_more(stack: Stack) -> None:
     assert await verdict(BanMember, ada.user, limit=1) is None
     assert await verdict(AddMember, grace.user, limit=1) is None
     assert await verdict(AddMember, str(uuid.uuid4()), limit=1) == ErrorCode.USER_NOT_FOUND
+    await tables.close()
 
 
 def _command(kind: type[AddMember] | type[BanMember], user: UserId) -> Change:

@@ -63,6 +63,7 @@ async def test_functions_take_what_is_secret_from_the_environment_of_their_worke
     async with asyncio.timeout(READY_WITHIN):
         await tables.connect([QUERY])
     assert await tables.read(QUERY, ()) == []
+    await tables.close()
     link = RedisLink(settings.redis_url, ())
     assert await link.execute(lambda pipe, _: pipe.ping()) == [True]
     await link.close()
