@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import shutil
+import ssl
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -44,7 +46,7 @@ class Cache:
 
     def fetch(self, artifacts: Sequence[Artifact], progress: Progress) -> None:
         """Fetch each artifact. Raises DownloadError, and then keeps what it has, to go on from there next time."""
-        with self._locked(), httpx.Client(timeout=30, follow_redirects=True) as client:
+        with self._locked(), httpx.Client(timeout=30, follow_redirects=True, verify=_trusting()) as client:
             for artifact in artifacts:
                 if self._is_intact(artifact):  # another command has fetched it meanwhile
                     progress(artifact.size)
@@ -97,7 +99,7 @@ def _fetch(client: httpx.Client, artifact: Artifact, target: Path, progress: Pro
         except (httpx.HTTPError, OSError) as error:
             if attempt == ATTEMPTS:
                 raise DownloadError(
-                    f"Could not fetch {artifact.coordinate}: {_cause(error)}. Run the command again to go on."
+                    f"Could not fetch {artifact.coordinate}: {_cause(error)}. {_advice(error)}"
                 ) from error
     if _sha256(part) != artifact.sha256:
         part.unlink()
@@ -122,6 +124,28 @@ def _resume(client: httpx.Client, artifact: Artifact, part: Path, progress: Prog
             for chunk in response.iter_bytes(CHUNK):
                 file.write(chunk)
                 progress(len(chunk))
+
+
+def _trusting() -> ssl.SSLContext:
+    """Whom httpx trusts, and whom this machine trusts besides: the proxy of a company, say, as git and curl do."""
+    try:
+        context = httpx.create_ssl_context()
+    except OSError as error:
+        place = os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")
+        why = f"{place}, which the environment names as whom to trust, cannot be read: {error}."
+        raise DownloadError(why) from error
+    context.load_default_certs()
+    return context
+
+
+def _advice(error: Exception) -> str:
+    if "CERTIFICATE_VERIFY_FAILED" not in str(error):
+        return "Run the command again to go on."
+    return (
+        "This machine does not trust whoever signed the repository's certificate, a proxy in between perhaps: add "
+        "that authority to the system's (update-ca-certificates), or name its file in SSL_CERT_FILE, and run the "
+        "command again."
+    )
 
 
 def _cause(error: Exception) -> str:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import re
+import ssl
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 
 from chattifier.artifacts import Artifact, pinned
 from chattifier.downloads import Cache
 from chattifier.errors import DownloadError
+from tests.secured.authority import make
 
 CONTENT = bytes(range(256)) * 4000
 
@@ -43,6 +47,13 @@ class LocalArtifact(Artifact):
 
 @pytest.fixture
 def repository() -> Iterator[Repository]:
+    with _repository() as state:
+        yield state
+
+
+@contextmanager
+def _repository(certificate: Path | None = None) -> Iterator[Repository]:
+    """`certificate`: with its key, for https."""
     state = Repository("")
 
     class Handler(BaseHTTPRequestHandler):
@@ -64,17 +75,29 @@ def repository() -> Iterator[Repository]:
             """Quiet."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    scheme = "http"
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        scheme = "https"
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    state.url = f"http://127.0.0.1:{server.server_port}"
-    yield state
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    state.url = f"{scheme}://127.0.0.1:{server.server_port}"
+    try:
+        yield state
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 @pytest.fixture
 def artifact(repository: Repository) -> LocalArtifact:
+    return _artifact(repository)
+
+
+def _artifact(repository: Repository) -> LocalArtifact:
     return LocalArtifact("org.example:thing:jar:1.0", len(CONTENT), hashlib.sha256(CONTENT).hexdigest(), repository.url)
 
 
@@ -143,6 +166,24 @@ def test_a_repository_that_keeps_breaking_is_an_error_that_names_the_artifact_an
     with pytest.raises(DownloadError, match=r"org\.example:thing:jar:1\.0.*Run the command again"):
         _fetch(cache, artifact)
     assert cache.path(artifact).with_name(artifact.file_name + ".part").stat().st_size > len(CONTENT) // 2
+
+
+def test_whom_the_machine_trusts_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the proxy of a company, which signs what it lets through. httpx's own list, empty here, does not have it."""
+    authority, cache = make(tmp_path), Cache(tmp_path / "cache")
+    monkeypatch.setattr(httpx, "create_ssl_context", lambda: ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    with _repository(authority.both) as repository:
+        with pytest.raises(DownloadError, match=r"does not trust.*SSL_CERT_FILE"):
+            _fetch(cache, _artifact(repository))
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca))  # what OpenSSL takes for the system's
+        _fetch(cache, _artifact(repository))
+    assert cache.path(_artifact(repository)).read_bytes() == CONTENT
+
+
+def test_certificates_that_are_not_there_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
+    with pytest.raises(DownloadError, match=r"missing\.pem"):
+        Cache(tmp_path).fetch([], lambda _: None)
 
 
 def test_something_else_under_the_name_is_refused_and_thrown_away(
