@@ -70,7 +70,7 @@ def _calls(house: House, room: str) -> dict[str, dict[str, Any]]:
     return {name: data if name in KEYLESS else {**data, "key": new_key(now())} for name, data in calls.items()}
 
 
-async def _closed_with(stack: Stack, account: Account, rpc: dict[str, Any]) -> int:
+async def _close_code(stack: Stack, account: Account, rpc: dict[str, Any]) -> int:
     """The code that ends a socket whose first frame has a connect and a command behind it.
 
     Tries again when the connect is answered with a temporary error, as every SDK does.
@@ -108,7 +108,7 @@ async def test_nothing_is_done_for_who_is_gone(
         assert await wire.closed() == FORCED
     noted(f"an open socket, {how}", FORCED)
     for method, data in _calls(house, room).items():
-        assert await _closed_with(stack, account, {"method": method, "data": data}) == INVALID, method
+        assert await _close_code(stack, account, {"method": method, "data": data}) == INVALID, method
         noted(f"{method}, {how}", INVALID)
     assert (await house.owner.call("room.get", room=room))["head"] == before
 

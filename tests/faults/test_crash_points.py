@@ -30,7 +30,7 @@ from tests.faults.conftest import Record, on_demand, times
 from tests.faults.crowd import Crowd
 from tests.faults.functions import CARELESS, Functions
 from tests.faults.judge import Fault, Verdict
-from tests.faults.test_parts import reading
+from tests.faults.readers import reading
 from tests.running_stack import Stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.anyio, pytest.mark.timeout(1200, func_only=True)]

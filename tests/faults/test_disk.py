@@ -22,7 +22,7 @@ from tests.clients.waiting import until
 from tests.faults.conftest import Trial, on_demand, times, unavailable, whole_parts
 from tests.faults.crowd import Crowd
 from tests.faults.functions import INPUTS, Functions
-from tests.faults.test_parts import reading
+from tests.faults.readers import reading
 from tests.running_stack import Stack, attached, started
 
 pytestmark = whole_parts(within=7200)

@@ -17,7 +17,7 @@ from tests.clients.waiting import until
 from tests.faults.conftest import Trial, between, times
 from tests.faults.crowd import Crowd
 from tests.faults.functions import Functions
-from tests.faults.test_parts import reading
+from tests.faults.readers import reading
 from tests.running_stack import Stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.quiet, pytest.mark.anyio, pytest.mark.timeout(1200, func_only=True)]

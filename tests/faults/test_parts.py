@@ -12,30 +12,25 @@ import os
 import random
 import signal
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine
 from typing import Any
 
 from chattifier.run_state import State
 from tests.clients.chat_client import PATIENCE
 from tests.clients.journal import Received
 from tests.clients.people import Person, sign_up
-from tests.clients.socket import ErrorReply
 from tests.clients.talkers import fresh_key
 from tests.clients.waiting import until
 from tests.faults.conftest import Trial, between, on_demand, times, whole_parts
 from tests.faults.crowd import Crowd, Entrance
 from tests.faults.functions import Functions
-from tests.faults.judge import Fault, Finding
+from tests.faults.readers import REFUSED, reading, until_read
 from tests.gateway.client import Wire, session
 from tests.running_stack import Stack
 
 pytestmark = whole_parts()
 ALL_BACK_WITHIN = 15.0
 """Seconds until everybody whose gateway was killed is connected again and has what was missed."""
-READ_WITHIN = 15.0
-"""Seconds until pages are read again, once all is stored: drivers look for a Cassandra ever more seldom."""
 GONE_WITHIN = 40.0
 """Seconds until who was at a killed gateway, and does not come back, is offline."""
 WITHIN_WITHOUT_CASSANDRA = 5.0
@@ -43,12 +38,9 @@ WITHIN_WITHOUT_CASSANDRA = 5.0
 what was waiting share the processor when it is back."""
 CLOSED_WITHIN = 60.0
 """Seconds until gateways have closed all their sockets behind a Redis that started anew."""
-ANSWERED_WITHIN = 3.0
-"""Seconds for a read while archive or Cassandra is away: an answer or an error. A gateway gives up after two."""
 STORED_WITHIN = 300.0
 """Seconds until message-store has caught up with what was said while Cassandra was away."""
 ROLLED = ("gateway-1", "gateway-2", "auth", "redis", "cassandra", "pulsar", "edge")
-PAGE, REFUSED = "page", "refused"
 CAUGHT_UP = 200
 """Messages: two seconds of talk, as it goes on meanwhile."""
 
@@ -210,46 +202,3 @@ async def test_a_rolling_restart_of_everything_costs_nobody_anything(
         await asyncio.sleep(2.0)
 
     await trial("rolling restart of everything", faults * len(ROLLED), restarts, doors=Entrance.by_edge(stack))
-
-
-@asynccontextmanager
-async def reading(crowd: Crowd, count: int) -> AsyncIterator[Counter[str]]:
-    """So many read again and again; every one is answered in time, or that is found to be LATE, and not only by being
-    told to try again.
-
-    Yields how often they had a page, and how often REFUSED for the moment.
-    """
-    answers: Counter[str] = Counter()
-
-    async def read(number: int) -> None:
-        client, room = crowd.clients[number], crowd.homes[number]
-        while True:
-            await asyncio.sleep(0.2)
-            try:
-                async with asyncio.timeout(ANSWERED_WITHIN):
-                    answers[PAGE] += await client.rpc_once("message.list", {"room": room, "limit": 20}) is not None
-            except ErrorReply as error:
-                assert error.temporary, f"message.list was refused with {error.code}"
-                answers[REFUSED] += 1
-            except TimeoutError:
-                what = f"{client.journal.client} had no answer to message.list within {ANSWERED_WITHIN:.0f} s"
-                crowd.waited.append(Finding(Fault.LATE, room, what))
-
-    async with asyncio.TaskGroup() as tasks:
-        readers = [tasks.create_task(read(number)) for number in range(count)]
-        yield answers
-        await until_read(answers)
-        for reader in readers:
-            reader.cancel()
-
-
-async def until_read(answers: Counter[str]) -> None:
-    """Wait until somebody who reads has a page again."""
-    before = answers[PAGE]
-
-    async def more() -> bool:
-        return answers[PAGE] > before
-
-    began = time.monotonic()
-    await until("somebody reads", more, READ_WITHIN)
-    print(f"read after {time.monotonic() - began:.1f} s")

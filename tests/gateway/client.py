@@ -69,25 +69,27 @@ class Wire:
         (future,) = await self.send(command)
         return await asyncio.wait_for(future, WAIT)
 
-    async def rpc(self, method: str, data: Json | None = None) -> Json:
-        """The result's data. Fails on an error, but asks again when it is a temporary one, as every client does."""
+    async def patient(self, **command: Any) -> Json:
+        """As `ask`, but again and again while the reply is a temporary error, as every client does."""
         async with asyncio.timeout(WAIT):
             while True:
-                reply = await self.ask(rpc={"method": method, "data": data or {}})
-                if "rpc" in reply:
-                    result: Json = reply["rpc"]["data"]
-                    return result
-                assert reply["error"].get("temporary"), reply
+                reply = await self.ask(**command)
+                if not reply.get("error", {}).get("temporary"):
+                    return reply
                 await asyncio.sleep(0.2)
 
+    async def rpc(self, method: str, data: Json | None = None) -> Json:
+        """The result's data. Fails on an error that is not temporary."""
+        reply = await self.patient(rpc={"method": method, "data": data or {}})
+        assert "rpc" in reply, reply
+        result: Json = reply["rpc"]["data"]
+        return result
+
     async def present(self, room: str) -> dict[str, Json]:
-        """What a room's presence says of each client. Asks again when that cannot be told for the moment."""
-        while True:
-            reply = await self.ask(presence={"channel": f"room:{room}"})
-            if not reply.get("error", {}).get("temporary"):
-                clients: dict[str, Json] = reply["presence"]["presence"]
-                return clients
-            await asyncio.sleep(0.2)
+        """What a room's presence says of each client."""
+        reply = await self.patient(presence={"channel": f"room:{room}"})
+        clients: dict[str, Json] = reply["presence"]["presence"]
+        return clients
 
     async def error(self, **command: Any) -> int:
         """The error code of a command that must be refused."""
