@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import socket
+import re
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -80,23 +81,21 @@ def node_port(service: str, namespace: str = NAMESPACE) -> int:
 @contextmanager
 def forwarded(target: str, port: int) -> Iterator[int]:
     """A port of this machine that leads to one of a pod, for as long as that lives."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        free: int = probe.getsockname()[1]
-    command = ["kubectl", f"--namespace={NAMESPACE}", "port-forward", target, f"{free}:{port}"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        await_true(f"{target} is forwarded", lambda: _listens(free) or process.poll() is not None, 30)
-        assert process.poll() is None, f"{target} could not be forwarded"
-        yield free
-    finally:
-        process.terminate()
-        process.wait(10)
+    command = ["kubectl", f"--namespace={NAMESPACE}", "port-forward", "--address=127.0.0.1", target, f":{port}"]
+    with tempfile.NamedTemporaryFile() as told:
+        process = subprocess.Popen(command, stdout=told, stderr=subprocess.STDOUT)
 
+        def chosen() -> re.Match[str] | None:
+            return re.search(r"^Forwarding from 127\.0\.0\.1:(\d+) ", Path(told.name).read_text(), re.MULTILINE)
 
-def _listens(port: int) -> bool:
-    with socket.socket() as attempt:
-        return attempt.connect_ex(("127.0.0.1", port)) == 0
+        try:
+            await_true(f"{target} is forwarded", lambda: bool(chosen()) or process.poll() is not None, 30)
+            found = chosen()
+            assert found, f"{target} could not be forwarded"
+            yield int(found[1])
+        finally:
+            process.terminate()
+            process.wait(10)
 
 
 def trouble() -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from socket_gateway import server
+from tests.running_stack import free_ports
 
 WAIT = 60.0
 
@@ -42,8 +42,7 @@ class Separate:
 @asynccontextmanager
 async def separate(stack: Any, jwks: Path, **variables: str) -> AsyncIterator[Separate]:
     """Ready when it is yielded; killed afterwards, if that has not happened. `variables`: more of its environment."""
-    with server.bind("127.0.0.1", 0) as free:
-        port = free.getsockname()[1]
+    port = free_ports(1)
     environment = os.environ | {
         "CHATTIFIER_REDIS_URL": stack.redis.url,
         "CHATTIFIER_PULSAR_URL": stack.pulsar.service_url,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 import threading
 import time
@@ -11,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from subprocess import Popen
 from urllib.parse import quote
 
 import httpx
@@ -24,6 +24,7 @@ from chattifier.parts.part import Part
 from chattifier.parts.pulsar import pulsar
 from chattifier.parts.redis import server
 from chattifier.ports import Ports, answers
+from tests.running_stack import free_ports
 from tests.secured.authority import Authority
 
 STARTS_WITHIN = 300.0
@@ -46,22 +47,19 @@ def running(folder: Path, authority: Authority, cache: Cache) -> Iterator[Stores
     """All three, started side by side."""
     layout = Layout(folder)
     layout.create()
-    names = [name for name in Ports.model_fields if name != "gateways"]
-    ports = Ports(**dict(zip(names, _free_ports(len(names)), strict=True)), gateways=())
-    tls, tls_web, tls_redis = _free_ports(3)
+    ports = Ports.plan(free_ports(), gateways=3)
+    tls, tls_web, tls_redis = ports.gateways  # of which there are none
     token = jwt.encode({"sub": "admin"}, SECRET, algorithm="HS256")
     with ExitStack() as started:
         parts = [
             _secured_cassandra(cassandra(layout, ports, cache), layout, authority),
             _secured_pulsar(pulsar(layout, ports, cache), layout, authority, token, (tls, tls_web)),
         ]
-        for part in parts:
-            started.enter_context(_running(part.argv, part.env, part.cwd, part.log))
+        stores = [started.enter_context(_running(part.argv, part.env, part.cwd, part.log)) for part in parts]
         started.enter_context(_redis(ports.redis, layout, authority, tls_redis))
-        _await("Cassandra listens", lambda: answers(ports.cassandra), layout.log("cassandra"))
-        _await(
-            "Pulsar answers", lambda: _is_there(f"https://127.0.0.1:{tls_web}", token, authority), layout.log("pulsar")
-        )
+        _await("Cassandra listens", lambda: answers(ports.cassandra), stores[0], layout.log("cassandra"))
+        admin_url = f"https://127.0.0.1:{tls_web}"
+        _await("Pulsar answers", lambda: _is_there(admin_url, token, authority), stores[1], layout.log("pulsar"))
         redis_url = f"rediss://:{quote(PASSWORD, safe='')}@127.0.0.1:{tls_redis}/0?ssl_ca_certs={authority.ca}"
         yield Stores(
             {
@@ -74,7 +72,7 @@ def running(folder: Path, authority: Authority, cache: Cache) -> Iterator[Stores
                 "CHATTIFIER_PULSAR_TOKEN": token,
                 "CHATTIFIER_PULSAR_CA_FILE": str(authority.ca),
             },
-            f"https://127.0.0.1:{tls_web}",
+            admin_url,
             authority,
         )
 
@@ -127,18 +125,18 @@ def _redis(port: int, layout: Layout, authority: Authority, tls_port: int) -> It
     """With a password; the TLS before it is ours, as the server of the tests was built without."""
     home = layout.part("redis")
     options = ("--bind", "127.0.0.1", "--port", str(port), "--save", "", "--requirepass", PASSWORD)
-    with _running((str(server()), *options), processes.environment(), home, layout.log("redis")):
-        _await("Redis listens", lambda: answers(port), layout.log("redis"))
+    with _running((str(server()), *options), processes.environment(), home, layout.log("redis")) as redis:
+        _await("Redis listens", lambda: answers(port), redis, layout.log("redis"))
         with _tls_before(port, tls_port, authority):
             yield
 
 
 @contextmanager
-def _running(argv: tuple[str, ...], env: Mapping[str, str], cwd: Path, log: Path) -> Iterator[None]:
+def _running(argv: tuple[str, ...], env: Mapping[str, str], cwd: Path, log: Path) -> Iterator[Popen[bytes]]:
     cwd.mkdir(parents=True, exist_ok=True)
     process = processes.start(argv, dict(env), cwd, log)
     try:
-        yield
+        yield process
     finally:
         process.terminate()
         process.wait(60)
@@ -201,16 +199,16 @@ def _is_there(url: str, token: str, authority: Authority) -> bool:
         return False
 
 
-def _await(what: str, condition: Callable[[], bool], log: Path) -> None:
+def _await(what: str, condition: Callable[[], bool], process: Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + STARTS_WITHIN
     while not condition():
-        assert time.monotonic() < deadline, f"waited in vain: {what}\n{log.read_text()[-3000:]}"
+        assert process.poll() is None, f"it ended: {what}\n{_last(log)}"
+        assert time.monotonic() < deadline, f"waited in vain: {what}\n{_last(log)}"
         time.sleep(0.1)
 
 
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as open_ones:
-        probes = [open_ones.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
+def _last(log: Path) -> str:
+    """What an error says of itself stands far before the end of what its shutdown says."""
+    lines = log.read_text().splitlines()
+    causes = [line for line in lines if line.startswith("Caused by:")]
+    return "\n".join([*causes[-5:], *lines[-20:]])
