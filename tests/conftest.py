@@ -6,6 +6,7 @@ Set CHATTIFIER_TEST_STACK to the data folder of a running stack to use that one:
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,3 +45,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.timeout(func_only=True))
     last = ("reads_logs", "kills_parts", "quiet")
     items.sort(key=lambda item: [item.get_closest_marker(name) is not None for name in last])
+
+
+def pytest_sessionfinish() -> None:
+    """Close connections to Cassandra whose owners live as long as their process. At exit it is too late: the driver's
+    threads then find no executor any more, and say so.
+    """
+    driver = sys.modules.get("cassandra.cluster")
+    if driver is not None:
+        driver._shutdown_clusters()
