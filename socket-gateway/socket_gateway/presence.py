@@ -51,6 +51,11 @@ for _, gateway in ipairs(dead) do redis.call('ZREM', KEYS[1], gateway) end
 return dead
 """
 """KEYS gateways; ARGV ms. Returns the gateways that have been without a heartbeat for longer: to one caller only."""
+DISOWN: Final = """
+if redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end
+return redis.call('HDEL', KEYS[2], ARGV[1])
+"""
+"""KEYS gateways, interest; ARGV gateway id. Not if it is back: it writes its heartbeat, and then its interest anew."""
 
 
 class Present(Protocol):
@@ -183,7 +188,8 @@ class Presence:
             self._tell(PresenceChanged(user=user, client=client, online=online, rooms=tuple(rooms)))
 
     async def bury(self, memory: redis.Redis, age: float) -> None:
-        """Tell of those who were connected to gateways that have had no heartbeat for `age` seconds.
+        """Tell of those who were connected to gateways that have had no heartbeat for `age` seconds, and remove what
+        these wanted to hear of.
 
         Raises what Redis raises: then again.
         """
@@ -193,9 +199,10 @@ class Presence:
                 _texts(await memory.eval(HEARTBEATS, 1, redis_keys.GATEWAYS, round(AGE * 1000)))
             )
         for dead in list(self._dead):
-            left = await memory.hgetall(redis_keys.gateway_presence(dead))
-            for some in chunks(list(_entries(left).items())):
+            left = _entries(await memory.hgetall(redis_keys.gateway_presence(dead)))
+            for some in chunks(list(left.items())):
                 await self._bury(memory, dead, some)
+            await disown(memory, dead, [UserId(user) for user in left])
             await memory.delete(redis_keys.gateway_presence(dead))
             self._dead.discard(dead)
             log.info("gateway_buried", gateway=dead)
@@ -217,6 +224,25 @@ class Presence:
             gone = [client for client, gateway in entries.items() if gateway == dead]
             if gone and rooms and live.isdisjoint(entries.values()):
                 self._announce(UserId(user), gone[0], [RoomId(room) for room in rooms.split(",")], online=False)
+
+
+async def disown(memory: redis.Redis, dead: str, users: Sequence[UserId]) -> None:
+    """Remove a gateway's interest in its users and in all their rooms: whoever does not come back would leave it there
+    for good, and each room that they are let into would have it as well.
+    """
+    rooms: set[RoomId] = set()
+    for some in chunks(users):
+        async with memory.pipeline(transaction=False) as pipe:
+            for user in some:
+                pipe.hkeys(redis_keys.user_rooms(user))
+            for inbox in await pipe.execute():
+                rooms.update(RoomId(room) for room in _texts(inbox))
+    keys = [*(redis_keys.user_gateways(user) for user in users), *(redis_keys.interest(room) for room in rooms)]
+    for part in chunks(keys):
+        async with memory.pipeline(transaction=False) as pipe:
+            for key in part:
+                pipe.eval(DISOWN, 2, redis_keys.GATEWAYS, key, dead)
+            await pipe.execute()
 
 
 class Later(Protocol):

@@ -15,7 +15,11 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
+import redis.asyncio
+
 from chattifier.run_state import State
+from pulsar_data import redis_keys
+from pulsar_data.model import RoomId, UserId
 from tests.clients.chat_client import PATIENCE
 from tests.clients.journal import Received
 from tests.clients.people import Person, sign_up
@@ -91,7 +95,7 @@ async def test_a_killed_gateway_costs_nobody_anything(stack: Stack, chance: rand
 
 
 async def test_who_was_at_a_killed_gateway_is_not_there_for_long(stack: Stack) -> None:
-    """Nobody says goodbye for them. The others see them go."""
+    """Nobody says goodbye for them. The others see them go, and nobody sends to that gateway any more."""
     ada, grace = await sign_up(stack.auth, 2)
     async with session(stack.gateways[0], ada.token) as (wire, _):
         wanted = {"key": fresh_key(), "kind": "group", "name": "Presence", "members": [grace.user]}
@@ -99,9 +103,11 @@ async def test_who_was_at_a_killed_gateway_is_not_there_for_long(stack: Stack) -
         await wire.rpc("room.update", {"room": room, "key": fresh_key(), "presence": True})
         async with session(stack.gateways[1], grace.token):
             await until("she is there", lambda: _is_there(wire, room, grace), 5)
+            wanted_by = await _interest(stack, room, grace)
             restarted, struck = kill(stack, "gateway-2"), time.monotonic()
         await until("she is not there any more", lambda: _is_gone(wire, room, grace), GONE_WITHIN)
         print(f"offline after {time.monotonic() - struck:.1f} s")
+        await until("it is forgotten", lambda: _is_forgotten(stack, room, grace, wanted_by), GONE_WITHIN)
         await restarted
         await until_ready(stack, "gateway-2")
 
@@ -112,6 +118,19 @@ async def _is_there(wire: Wire, room: str, person: Person) -> bool:
 
 async def _is_gone(wire: Wire, room: str, person: Person) -> bool:
     return not await _is_there(wire, room, person)
+
+
+async def _interest(stack: Stack, room: str, person: Person) -> list[set[str]]:
+    """The gateways that want to hear of a user, and of a room."""
+    async with redis.asyncio.Redis.from_url(stack.redis.url, decode_responses=True) as memory:
+        keys = redis_keys.user_gateways(UserId(person.user)), redis_keys.interest(RoomId(room))
+        return [{str(gateway) for gateway in await memory.hkeys(key)} for key in keys]
+
+
+async def _is_forgotten(stack: Stack, room: str, person: Person, before: list[set[str]]) -> bool:
+    """By both: the room was wanted by two, of which one lives."""
+    (dead,) = before[0]
+    return dead in before[1] and not any(dead in now for now in await _interest(stack, room, person))
 
 
 async def test_a_killed_edge_costs_nobody_anything(stack: Stack, chance: random.Random, trial: Trial) -> None:
