@@ -6,6 +6,8 @@ import secrets
 from typing import Final
 
 CANARY: Final = "canary-of-the-tests"
+SHORT: Final = 12
+"""Texts of fewer characters may be in a log by chance."""
 
 
 def fresh_password() -> str:

@@ -72,6 +72,10 @@ class Stack:
         numbered = [part for part in self.parts if part == name or part.rpartition("-")[0] == name]
         return [pid for part in numbered if (pid := self.parts[part].pid) is not None]
 
+    def pid(self, part: str) -> int:
+        """The process of a part, or of an instance of a function (`archive-0`), now; 0 while there is none."""
+        return self.parts[part].pid or 0
+
     def workers(self, name: str) -> list[int]:
         """As `pids`; where a part's process only watches others that work (user-auth's), with those."""
         pids = self.pids(name)

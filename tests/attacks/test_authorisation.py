@@ -131,12 +131,17 @@ async def test_the_channel_of_two_others_is_as_if_it_were_not_there(house: House
 
 
 async def _asked(device: Device, request: str, channel: str) -> int:
-    """0, or the code with which it is refused."""
-    try:
-        await device.ask(request, channel=channel)
-    except ErrorReply as refused:
-        return refused.code
-    return 0
+    """0, or the code with which it is refused for good."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                await device.ask(request, channel=channel)
+            except ErrorReply as refused:
+                if not refused.temporary:
+                    return refused.code
+                await asyncio.sleep(0.2)
+            else:
+                return 0
 
 
 async def test_whether_two_people_talk_is_nobody_elses_business(house: House) -> None:

@@ -174,7 +174,7 @@ async def test_what_an_erased_user_said_stays_as_that_of_a_deleted_one(stack: St
         (message,) = (await wire.rpc("message.list", {"room": room}))["messages"]
         assert (message["sender"], message["text"]) == (ada.user_id, "farewell")
         assert await wire.rpc("user.get", {"user": ada.user_id}) == {"user_id": ada.user_id, "deleted": True}
-        assert await wire.error(rpc={"method": "user.find", "data": {"username": ada.username}}) == 402
+        assert await wire.refused(rpc={"method": "user.find", "data": {"username": ada.username}}) == 402
 
 
 async def test_what_was_revoked_stays_revoked_when_redis_loses_everything(

@@ -60,13 +60,14 @@ class House:
                 reply = await self.wires[person].ask(rpc={"method": method, "data": data})
                 if not reply.get("error", {}).get("temporary"):
                     break
+                await asyncio.sleep(0.2)
         assert "rpc" in reply, reply
         result: Json = reply["rpc"]["data"]
         return result
 
     async def refusal(self, method: str, data: Json, person: int = 0) -> int:
         """The code with which a call is refused."""
-        return await self.wires[person].error(rpc={"method": method, "data": data})
+        return await self.wires[person].refused(rpc={"method": method, "data": data})
 
 
 @pytest.fixture

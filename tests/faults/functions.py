@@ -14,9 +14,12 @@ from typing import Any
 import httpx
 
 from chattifier.function_instances import instances
+from chattifier.processes import Identity, identify
 from pulsar_data import topics
+from pulsar_data.topics import FUNCTIONS
 from tests.clients.waiting import until
 from tests.running_stack import Stack
+from tests.stack.instance_ports import has_its_own
 
 INPUTS = {"chat-router": topics.COMMANDS, "message-store": topics.EVENTS, "archive": topics.QUERIES}
 """What each function reads; its subscription has the function's name."""
@@ -25,6 +28,7 @@ CARELESS = "careless"
 BOOKIE_LOST = re.compile(rb"Lock on resource /ledgers/available/127\S* was invalidated\. state (?!Releas)")
 """One that ends as it is asked to gives its own back, and is told so."""
 BACK_WITHIN = 90.0
+LISTENS_WITHIN = 10.0
 PULSAR_BACK_WITHIN = 180.0
 Json = dict[str, Any]
 
@@ -48,11 +52,12 @@ class Functions:
 
     async def kill(self, function: str, number: int) -> None:
         """kill -9 of one instance. Returns when Pulsar has started it again; it may not consume yet."""
-        victim = (await self.processes(function))[number]
-        os.kill(victim, signal.SIGKILL)
+        victim = identify((await self.processes(function))[number])
+        assert victim is not None
+        os.kill(victim.pid, signal.SIGKILL)
 
         async def started_again() -> bool:
-            return (await self.processes(function)).get(number, victim) != victim
+            return not victim.alive and number in await self.processes(function)
 
         await until(f"{function}-{number} is started again", started_again, BACK_WITHIN)
 
@@ -81,6 +86,26 @@ class Functions:
         stats = await self._stats(INPUTS[function], "?perPartition=true")
         subscriptions = [partition["subscriptions"].get(function, {}) for partition in stats["partitions"].values()]
         return [len(subscription.get("consumers", ())) for subscription in subscriptions] or [0]
+
+    async def until_measured(self) -> None:
+        """Wait until the worker shows metrics of all instances; start a function anew of which it cannot, as another
+        instance has been given the same port.
+        """
+        for function in FUNCTIONS:
+            with suppress(AssertionError):
+                await self._until_listening(function, LISTENS_WITHIN)
+                continue
+            old = await self._identities(function)
+            (await self._http.post(f"{_path(function)}/restart")).raise_for_status()
+            await self._until_gone(function, old)
+            await self._until_listening(function, BACK_WITHIN)
+
+    async def _until_listening(self, function: str, within: float) -> None:
+        async def all_are() -> bool:
+            running = await self.processes(function)
+            return bool(running) and all(has_its_own(pid) for pid in running.values())
+
+        await until(f"{function} listens where it should", all_are, within)
 
     async def until_idle(self) -> None:
         """Wait until all have acked everything that was ever published to them."""
@@ -126,14 +151,18 @@ class Functions:
             await self._update(function, before)
 
     async def _update(self, function: str, config: Json) -> None:
-        old = set((await self.processes(function)).values())
+        old = await self._identities(function)
         await self._put("PUT", function, config)
         await self._until_gone(function, old)
         await self.until_all_consume(function)
 
-    async def _until_gone(self, function: str, old: set[int]) -> None:
+    async def _identities(self, function: str) -> list[Identity]:
+        found = map(identify, (await self.processes(function)).values())
+        return [process for process in found if process is not None]
+
+    async def _until_gone(self, function: str, old: list[Identity]) -> None:
         async def gone() -> bool:
-            return not old & set((await self.processes(function)).values())
+            return not any(process.alive for process in old)
 
         await until(f"the instances of {function} end", gone, BACK_WITHIN)
 
@@ -162,12 +191,13 @@ class Functions:
         finally:
             await self._forget(CARELESS)
             (await self._http.post(f"{_path(function)}/start")).raise_for_status()
-            await self._until_gone(CARELESS, set((await self.processes(CARELESS)).values()))
+            await self._until_gone(CARELESS, await self._identities(CARELESS))
             await self.until_all_consume(function)
 
     async def _stopped(self, function: str) -> None:
+        old = await self._identities(function)
         (await self._http.post(f"{_path(function)}/stop")).raise_for_status()
-        await self._until_gone(function, set((await self.processes(function)).values()))
+        await self._until_gone(function, old)
 
     async def _forget(self, function: str) -> None:
         """Delete a function and its package, which Pulsar leaves behind, and would trip over next time."""

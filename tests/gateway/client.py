@@ -99,6 +99,13 @@ class Wire:
         code: int = reply["error"]["code"]
         return code
 
+    async def refused(self, **command: Any) -> int:
+        """As `error`, of one that is not temporary."""
+        reply = await self.patient(**command)
+        assert "error" in reply, reply
+        code: int = reply["error"]["code"]
+        return code
+
     async def until(self, condition: Callable[[], object], within: float = WAIT) -> None:
         """Wait for something that a push, a ping or the end brings. `within`: seconds."""
         async with asyncio.timeout(within):

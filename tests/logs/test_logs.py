@@ -18,7 +18,7 @@ from cassandra.cluster import Cluster
 
 from chattifier.layout import Layout
 from tests.auth import people
-from tests.canary import CANARY, fresh_password
+from tests.canary import CANARY, SHORT, fresh_password
 from tests.running_stack import Stack
 from tests.terminal import terminal
 from tests.web import visitor
@@ -36,8 +36,6 @@ SECRETS = {
         re.escape(password.encode()) for password in (people.PASSWORD, terminal.PASSWORD, visitor.PASSWORD)
     ),
 }
-SHORT = 12
-"""Texts of fewer characters may be in a log by chance."""
 OURS = re.compile(rb"^\[[^]]*\] \[[A-Z]+\] (?:%s):" % b"|".join(
     re.escape(path.name.encode())
     for path in (Path(__file__).parents[2] / "pulsar-functions" / "chat_functions").rglob("*.py")

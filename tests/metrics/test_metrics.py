@@ -24,6 +24,7 @@ from tests.clients.people import sign_up
 from tests.clients.socket import ErrorReply
 from tests.clients.talkers import connected, fresh_key, make_room
 from tests.clients.waiting import until
+from tests.faults.functions import Functions
 from tests.metrics.promql import Selector, grouped_by, selectors
 from tests.metrics.scrape import OURS, Sample, http, scrape, total
 from tests.running_stack import Stack
@@ -49,6 +50,9 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="module")
 async def moved(stack: Stack, anyio_backend: str) -> tuple[list[Sample], list[Sample]]:
     """Before and after: people sign up and one types a wrong password, they talk, one asks for what it may not."""
+    functions = Functions(stack)
+    await functions.until_measured()
+    await functions.close()
     before = scrape(stack)
     ada, bob, eve = await sign_up(stack.auth, 3)
     async with httpx.AsyncClient(base_url=stack.auth, timeout=30, trust_env=False) as client:

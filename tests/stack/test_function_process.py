@@ -7,15 +7,14 @@ import signal
 import socket
 from contextlib import ExitStack, suppress
 
-import psutil
 import pytest
 
-from chattifier.function_process import METRICS_PORT, PORT, listening, patient
+from chattifier.function_process import listening, patient
 from tests.running_stack import Stack, free_ports
 
 from .eventually import eventually
+from .instance_ports import given, has_its_own, taken
 
-INSTANCE = "archive-0"
 BACK_WITHIN = 60.0
 
 
@@ -30,18 +29,18 @@ def test_an_instance_takes_another_port_where_somebody_has_its_own(capfd: pytest
     """Nobody asks it for its health there: it does not wait for that. Free ports are as the worker gave them."""
     free = str(free_ports(1))
     with socket.create_server(("127.0.0.1", 0)) as somebody:
-        taken = str(somebody.getsockname()[1])
-        assert listening(_given(free, taken)) == _given(free, "0")
-        assert listening(_given(taken, free)) == _given("0", free, "0")
+        busy = str(somebody.getsockname()[1])
+        assert listening(_argv(free, busy)) == _argv(free, "0")
+        assert listening(_argv(busy, free)) == _argv("0", free, "0")
     said = capfd.readouterr().err.splitlines()
-    assert [f"port {taken} is taken" in line for line in said] == [True, True]
+    assert [f"port {busy} is taken" in line for line in said] == [True, True]
     assert listening(["main.py"]) == ["main.py"]
 
 
 def test_an_instance_that_was_given_one_port_twice_takes_another() -> None:
     """The worker picks them one after the other, and holds none."""
     one = str(free_ports(1))
-    assert listening(_given(one, one)) == _given(one, "0")
+    assert listening(_argv(one, one)) == _argv(one, "0")
 
 
 def test_what_died_with_an_instance_is_no_hindrance_to_the_next() -> None:
@@ -53,58 +52,37 @@ def test_what_died_with_an_instance_is_no_hindrance_to_the_next() -> None:
         assert worker.recv(1) == b""
     with socket.socket() as strict, pytest.raises(OSError, match="in use"):
         strict.bind(("127.0.0.1", port))
-    own = _given(str(port), str(free_ports(1)))
+    own = _argv(str(port), str(free_ports(1)))
     assert listening(own) == own
 
 
 def test_an_instance_whose_ports_were_taken_while_it_was_dead_listens_on_others(stack: Stack) -> None:
     """Its worker starts it with the same ones again. Where it listens on none, it is ended every three minutes."""
-    own = _wanted(_pid(stack))
+    instance = next(part for part in ("archive-0", "archive-1") if has_its_own(stack.pid(part)))
+    own = given(stack.pid(instance))
     with ExitStack() as somebody:
-        _take(own, _killed(stack), somebody)
-        assert eventually(lambda: len(_ports(_pid(stack))) == len(own), BACK_WITHIN), "it listens on none"
-        assert not _ports(_pid(stack)) & own
-        assert _wanted(_pid(stack)) == own
-    _killed(stack)
-    assert eventually(lambda: _ports(_pid(stack)) == own, BACK_WITHIN), "it does not come back to its own"
+        os.kill(stack.pid(instance), signal.SIGKILL)
+        _take(own, somebody)
+        assert eventually(lambda: len(taken(stack.pid(instance))) == 2, BACK_WITHIN), "it listens on none"
+        assert not taken(stack.pid(instance)) & own
+        assert given(stack.pid(instance)) == own
+    os.kill(stack.pid(instance), signal.SIGKILL)
+    assert eventually(lambda: has_its_own(stack.pid(instance)), BACK_WITHIN), "it does not come back to its own"
 
 
-def _pid(stack: Stack) -> int:
-    return stack.parts[INSTANCE].pid or 0
-
-
-def _killed(stack: Stack) -> int:
-    pid = _pid(stack)
-    os.kill(pid, signal.SIGKILL)
-    return pid
-
-
-def _wanted(pid: int) -> set[int]:
-    argv = psutil.Process(pid).cmdline()
-    return {int(argv[argv.index(option) + 1]) for option in (PORT, METRICS_PORT)}
-
-
-def _take(ports: set[int], of: int, taken: ExitStack) -> None:
+def _take(ports: set[int], somebody: ExitStack) -> None:
     """As soon as the kernel has let go of them: the worker sees the death within a second."""
     left = set(ports)
 
     def all_taken() -> bool:
         for port in tuple(left):
             with suppress(OSError):
-                taken.enter_context(socket.create_server(("", port)))
+                somebody.enter_context(socket.create_server(("", port)))
                 left.remove(port)
         return not left
 
-    assert eventually(all_taken), f"{of} keeps {left}"
+    assert eventually(all_taken), f"{left} of {ports} stay taken"
 
 
-def _ports(pid: int) -> set[int]:
-    """Those on which it listens; none while there is no such process."""
-    with suppress(psutil.Error):
-        connections = psutil.Process(pid).net_connections("tcp")
-        return {one.laddr.port for one in connections if one.status == psutil.CONN_LISTEN}
-    return set()
-
-
-def _given(port: str, metrics: str, interval: str = "1") -> list[str]:
+def _argv(port: str, metrics: str, interval: str = "1") -> list[str]:
     return ["main.py", "--port", port, "--metrics_port", metrics, "--expected_healthcheck_interval", interval]

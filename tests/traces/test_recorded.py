@@ -170,7 +170,7 @@ async def test_no_span_holds_what_somebody_wrote(recorded: Recorded, people: tup
         meta = {"mood": CANARY}
         data = {"room": room, "key": fresh_key(), "text": CANARY, "meta": meta, "traceparent": parent}
         await one.rpc("message.send", data)
-        assert await other.error(rpc={"method": "user.find", "data": {"username": CANARY}}) == 402
+        assert await other.refused(rpc={"method": "user.find", "data": {"username": CANARY}}) == 402
         await exported(recorded.collector, parent.split("-")[1], lambda spans: _names(spans) == MESSAGE)
     everything = b"".join(recorded.collector.raw)
     for secret in (CANARY, ada.token, bob.token):
