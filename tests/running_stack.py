@@ -22,6 +22,8 @@ from chattifier.status import CassandraPlace, PartStatus, PulsarAddress, RedisAd
 
 STARTS_WITHIN = 900.0
 """Seconds; the first start on a machine fetches Pulsar and Cassandra."""
+GIVEN: set[int] = set()
+"""Ports that `free_ports` has given to somebody, who may not listen yet."""
 
 
 @dataclass(frozen=True)
@@ -114,14 +116,17 @@ def attached(data: Path) -> Stack:
 
 
 def free_ports(count: int = 16) -> int:
-    """The first of a run of free ports, below those that the system hands out by itself."""
+    """The first of a run of free ports, below those that the system hands out; nobody was given one before."""
     while True:
         base = random.SystemRandom().randrange(12_000, 32_000, count)
+        run = range(base, base + count)
         try:
-            check_free({str(port): port for port in range(base, base + count)})
+            check_free({str(port): port for port in run})
         except PortBusy:
             continue
-        return base
+        if GIVEN.isdisjoint(run):
+            GIVEN.update(run)
+            return base
 
 
 def _await_up(data: Path, log: Path, ended: Callable[[], int | None]) -> None:

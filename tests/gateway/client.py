@@ -103,6 +103,7 @@ class Wire:
         """As `error`, of one that is not temporary."""
         reply = await self.patient(**command)
         assert "error" in reply, reply
+        assert reply["error"]["message"]
         code: int = reply["error"]["code"]
         return code
 

@@ -70,7 +70,7 @@ async def test_a_user_of_an_external_issuer_is_made_on_first_sight_and_talks(
     async with session(gateway.url, issuer.token(who)) as (wire, connected):
         assert connected["data"]["user"]["display_name"] == "Grace H."
         assert f"room:{room}" in connected["subs"]
-        assert "refresh" in await wire.ask(refresh={"token": issuer.token(who)})
+        assert "refresh" in await wire.patient(refresh={"token": issuer.token(who)})
         await wire.send({"refresh": {"token": issuer.token(_someone())}})
         assert await wire.closed() == 3500
 

@@ -67,7 +67,7 @@ async def test_who_is_taken_into_a_room_hears_it_on_its_own_channel_too(stack: A
         sent = await say(one, room)
         await follows.heard(room, 1)
         assert told(asks, f"room:{room}", "subscribe") == []
-        assert (await asks.ask(subscribe={"channel": f"room:{room}"}))["subscribe"]["offset"] == sent["offset"]
+        assert (await asks.patient(subscribe={"channel": f"room:{room}"}))["subscribe"]["offset"] == sent["offset"]
 
 
 async def test_who_is_out_of_a_room_is_unsubscribed_and_hears_no_more(stack: Any, jwks: Path, people: People) -> None:
@@ -82,7 +82,7 @@ async def test_who_is_out_of_a_room_is_unsubscribed_and_hears_no_more(stack: Any
         room = await make_room(one, grace)
         channel = f"room:{room}"
         await follows.until(lambda: told(follows, channel, "subscribe"))
-        assert "subscribe" in await asks.ask(subscribe={"channel": channel})
+        assert "subscribe" in await asks.patient(subscribe={"channel": channel})
         last = await say(one, room)
         here = gateway.gateway.hub.rooms()[RoomId(room)]
         stale = _left(grace, room, here.epoch, 1)
@@ -110,10 +110,10 @@ async def test_who_follows_by_hand_hears_of_rooms_and_no_more_of_those_it_is_out
         room = await make_room(one, grace)
         channel = f"room:{room}"
         await asks.until(lambda: news(asks, grace.id, "room_entered"))
-        assert "subscribe" in await asks.ask(subscribe={"channel": channel})
+        assert "subscribe" in await asks.patient(subscribe={"channel": channel})
         last = await say(one, room)
         await asks.until(lambda: asks.events(room))
-        out = await one.ask(rpc={"method": "member.remove", "data": {"room": room, "key": key(), "user": grace.id}})
+        out = await one.patient(rpc={"method": "member.remove", "data": {"room": room, "key": key(), "user": grace.id}})
         assert "rpc" in out
         await asks.until(lambda: told(asks, channel, "unsubscribe"))
         await say(one, room)

@@ -81,16 +81,16 @@ async def test_a_room_shows_who_is_there_only_if_it_wants_to(stack: Any, people:
     ):
         room = await make_room(one, grace)
         channel = f"room:{room}"
-        assert await one.error(presence={"channel": channel}) == 108
+        assert await one.refused(presence={"channel": channel}) == 108
         await one.rpc("room.update", {"room": room, "key": key(), "presence": True})
         expected = {first["client"]: ada.id, second["client"]: grace.id}
         await until_there(two, room, expected)
         async with session(stack.gateways[0], grace.token) as (_, third):
             await until_there(two, room, expected | {third["client"]: grace.id})
-            stats = (await one.ask(presence_stats={"channel": channel}))["presence_stats"]
+            stats = (await one.patient(presence_stats={"channel": channel}))["presence_stats"]
             assert stats == {"num_clients": 3, "num_users": 2}
-        assert await stranger.error(presence={"channel": channel}) == 103
-        assert await stranger.error(presence_stats={"channel": channel}) == 103
+        assert await stranger.refused(presence={"channel": channel}) == 103
+        assert await stranger.refused(presence_stats={"channel": channel}) == 103
         assert told(one, channel, "join") == told(one, channel, "leave") == []
 
 

@@ -35,11 +35,11 @@ async def test_a_refreshed_socket_lives_as_long_as_its_new_token(
     now = int(time.time())
     async with session(gateway.url, signer.token(people[0], exp=now + 8)) as (wire, connected):
         later = now + 13
-        reply = (await wire.ask(refresh={"token": signer.token(people[0], exp=later)}))["refresh"]
+        reply = (await wire.patient(refresh={"token": signer.token(people[0], exp=later)}))["refresh"]
         assert reply == {"client": connected["client"], "version": connected["version"], "expires": True, "ttl": 1}
         long = signer.token(people[0], exp=now + 1000)
-        assert 900 < (await wire.ask(refresh={"token": long}))["refresh"]["ttl"] <= 970
-        assert "refresh" in await wire.ask(refresh={"token": signer.token(people[0], exp=later)})
+        assert 900 < (await wire.patient(refresh={"token": long}))["refresh"]["ttl"] <= 970
+        assert "refresh" in await wire.patient(refresh={"token": signer.token(people[0], exp=later)})
         assert await wire.closed() == 3005
         assert time.time() >= later
 
@@ -76,7 +76,7 @@ async def test_a_refresh_may_change_to_another_session(stack: Any, gateway: Runn
             answer.raise_for_status()
 
         async with session(gateway.url, person.token) as (wire, _), session(gateway.url, person.token) as (old, _):
-            assert "refresh" in await wire.ask(refresh={"token": second.token})
+            assert "refresh" in await wire.patient(refresh={"token": second.token})
             await log_out(person.token)
             assert await old.closed() == 3503
             assert (await wire.ask(ping={}))["ping"] == {}

@@ -136,10 +136,10 @@ async def test_a_member_may_subscribe_by_itself(stack: Any, people: People) -> N
         assert list(connected["subs"]) == [f"user:{grace.id}"]
         room = await make_room(one, grace)
         channel = f"room:{room}"
-        subscribed = (await other.ask(subscribe={"channel": channel}))["subscribe"]
+        subscribed = (await other.patient(subscribe={"channel": channel}))["subscribe"]
         assert (subscribed["recoverable"], subscribed["data"]["room"]) == (True, room)
-        assert await other.error(subscribe={"channel": channel}) == 105
-        assert await third.error(subscribe={"channel": channel}) == 103
+        assert await other.refused(subscribe={"channel": channel}) == 105
+        assert await third.refused(subscribe={"channel": channel}) == 103
         sent = await say(one, room)
         await other.until(lambda: other.events(room))
         assert (await other.ask(unsubscribe={"channel": channel}))["unsubscribe"] == {}
@@ -147,7 +147,7 @@ async def test_a_member_may_subscribe_by_itself(stack: Any, people: People) -> N
         assert (await other.ask(ping={}))["ping"] == {}
         assert other.offsets(room) == [sent["offset"]]
         again = {"channel": channel, "recover": True, "epoch": subscribed["epoch"], "offset": sent["offset"]}
-        recovered = (await other.ask(subscribe=again))["subscribe"]
+        recovered = (await other.patient(subscribe=again))["subscribe"]
         assert [pub["offset"] for pub in recovered["publications"]] == [sent["offset"] + 1]
         assert third.events(room) == []
 
@@ -157,10 +157,10 @@ async def test_what_is_subscribed_already_is_refused(stack: Any, people: People)
     ada, grace, _ = people
     async with session(stack.gateways[0], ada.token) as (wire, _):
         room = await make_room(wire)
-        assert await wire.error(subscribe={"channel": f"room:{room}"}) == 105
-        assert await wire.error(subscribe={"channel": f"user:{ada.id}"}) == 105
-        assert await wire.error(subscribe={"channel": f"user:{grace.id}"}) == 102
-        assert await wire.error(subscribe={"channel": "lobby"}) == 102
+        assert await wire.refused(subscribe={"channel": f"room:{room}"}) == 105
+        assert await wire.refused(subscribe={"channel": f"user:{ada.id}"}) == 105
+        assert await wire.refused(subscribe={"channel": f"user:{grace.id}"}) == 102
+        assert await wire.refused(subscribe={"channel": "lobby"}) == 102
         assert await wire.error(unsubscribe={"channel": "lobby"}) == 102
 
 
@@ -173,7 +173,7 @@ async def test_a_subscribe_that_is_taken_back_at_once_is_answered_too(stack: Any
         first, second = await asyncio.wait_for(asyncio.gather(*sent), 15)
         assert first["error"]["code"] == 108
         assert second["unsubscribe"] == {}
-        assert "subscribe" in await wire.ask(subscribe={"channel": channel})
+        assert "subscribe" in await wire.patient(subscribe={"channel": channel})
 
 
 async def test_rooms_of_others_stay_closed(stack: Any, people: People) -> None:
@@ -185,10 +185,10 @@ async def test_rooms_of_others_stay_closed(stack: Any, people: People) -> None:
     ):
         room = await make_room(one)
         send = {"method": "message.send", "data": {"room": room, "key": key(), "text": "let me in"}}
-        assert await other.error(rpc=send) == 403
-        assert await other.error(rpc={"method": "message.list", "data": {"room": room}}) in (400, 403)
+        assert await other.refused(rpc=send) == 403
+        assert await other.refused(rpc={"method": "message.list", "data": {"room": room}}) in (400, 403)
         nowhere = {"room": str(uuid.uuid4()), "key": key(), "text": "anybody?"}
-        assert await other.error(rpc={"method": "message.send", "data": nowhere}) in (400, 403)
+        assert await other.refused(rpc={"method": "message.send", "data": nowhere}) in (400, 403)
         assert one.events(room) == []
 
 
@@ -213,7 +213,7 @@ async def test_after_a_new_password_a_token_of_before_is_exchanged_where_the_ses
         bearer = {"Authorization": f"Bearer {person.token}"}
         answer = await asyncio.to_thread(http.post, "/user/password", json=changed, headers=bearer)
     async with Wire.open(stack.gateways[0]) as wire:
-        assert await wire.error(connect={"token": person.token}) == 109
+        assert await wire.refused(connect={"token": person.token}) == 109
     async with Wire.open(stack.gateways[-1]) as wire:
         await wire.send({"connect": {"token": other.token}})
         assert await wire.closed() == 3500

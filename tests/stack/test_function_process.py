@@ -61,13 +61,18 @@ def test_an_instance_whose_ports_were_taken_while_it_was_dead_listens_on_others(
     instance = next(part for part in ("archive-0", "archive-1") if has_its_own(stack.pid(part)))
     own = given(stack.pid(instance))
     with ExitStack() as somebody:
-        os.kill(stack.pid(instance), signal.SIGKILL)
+        _kill(stack.pid(instance))
         _take(own, somebody)
         assert eventually(lambda: len(taken(stack.pid(instance))) == 2, BACK_WITHIN), "it listens on none"
         assert not taken(stack.pid(instance)) & own
         assert given(stack.pid(instance)) == own
-    os.kill(stack.pid(instance), signal.SIGKILL)
+    _kill(stack.pid(instance))
     assert eventually(lambda: has_its_own(stack.pid(instance)), BACK_WITHIN), "it does not come back to its own"
+
+
+def _kill(pid: int) -> None:
+    assert pid, "it is not there"
+    os.kill(pid, signal.SIGKILL)
 
 
 def _take(ports: set[int], somebody: ExitStack) -> None:
