@@ -3,6 +3,8 @@
 An entry `client -> gateway id` counts while its gateway has a heartbeat: nobody has to touch entries one by one, and
 those of a gateway that died stop counting by themselves. One signal tells all gateways of a user who came or went,
 whatever the number of rooms and members. Who reconnects within `absence` seconds never left.
+
+A gateway without a heartbeat is buried by one of the others: its users are told of, and its interest is removed.
 """
 
 from __future__ import annotations

@@ -93,19 +93,11 @@ class Wire:
 
     async def error(self, **command: Any) -> int:
         """The error code of a command that must be refused."""
-        reply = await self.ask(**command)
-        assert "error" in reply, reply
-        assert reply["error"]["message"]
-        code: int = reply["error"]["code"]
-        return code
+        return _code(await self.ask(**command))
 
     async def refused(self, **command: Any) -> int:
         """As `error`, of one that is not temporary."""
-        reply = await self.patient(**command)
-        assert "error" in reply, reply
-        assert reply["error"]["message"]
-        code: int = reply["error"]["code"]
-        return code
+        return _code(await self.patient(**command))
 
     async def until(self, condition: Callable[[], object], within: float = WAIT) -> None:
         """Wait for something that a push, a ping or the end brings. `within`: seconds."""
@@ -175,3 +167,10 @@ async def session(
                 return
             assert reply["error"].get("temporary"), reply
             await sockets.aclose()
+
+
+def _code(reply: Json) -> int:
+    assert "error" in reply, reply
+    assert reply["error"]["message"]
+    code: int = reply["error"]["code"]
+    return code
