@@ -168,8 +168,16 @@ class Functions:
 
     async def restarts(self, function: str) -> int:
         """How often its instances have died and were started again, since the function was created or updated."""
-        status = (await self._http.get(f"{_path(function)}/status")).raise_for_status().json()
-        return sum(instance["status"]["numRestarts"] for instance in status["instances"])
+        counts: list[int] = []
+
+        async def told() -> bool:  # not while the worker starts one of them: it says 500 then
+            answer = await self._http.get(f"{_path(function)}/status")
+            if answer.is_success:
+                counts[:] = [instance["status"]["numRestarts"] for instance in answer.json()["instances"]]
+            return answer.is_success
+
+        await until(f"Pulsar tells the status of {function}", told, BACK_WITHIN)
+        return sum(counts)
 
     @asynccontextmanager
     async def acked_on_return(
