@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import pulsar
@@ -20,8 +20,9 @@ from chattifier.pulsar_client import Broker, connected
 from pulsar_data import topics
 
 SUBSCRIPTION = "operators"
-QUIET_MS = 1500
-"""No more letters for so long: that was all. Only the last ones cost it, when they were dealt with before."""
+QUIET_MS = 1000
+"""No more letters for so long, twice, and the broker answers in between: that was all, as the last ones were dealt with
+before."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +76,17 @@ class Mailbox:
 
     def _unacked(self) -> Iterator[pulsar.Message]:
         last = _place(self._consumer.get_last_message_id())
-        while True:
-            try:
-                message = self._consumer.receive(timeout_millis=QUIET_MS)
-            except pulsar.Timeout:
-                return
+        while (message := self._next()) is not None:
             yield message
             if _place(message.message_id()) >= last:
                 return
+
+    def _next(self) -> pulsar.Message | None:
+        for _ in range(2):
+            with suppress(pulsar.Timeout):
+                return self._consumer.receive(timeout_millis=QUIET_MS)
+            self._consumer.get_last_message_id()  # however long it stood still
+        return None
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -17,6 +18,8 @@ from tests.running_stack import Stack
 from .house import House
 
 Noted = Callable[[str, object], None]
+STORE_WAS_SLOW = re.compile(rb'"event": "(redis|cassandra|pulsar)_\w+", "error": "\w*Time\w*"')
+"""A part said that a store did not answer in time: that is so, and no defect."""
 
 
 @pytest.fixture
@@ -42,7 +45,8 @@ def quiet_logs(stack: Stack) -> Iterator[None]:
     yield
     for path, size in _sizes(stack).items():
         for line in _written(path, before.get(path, 0), size).splitlines():
-            assert b"Traceback" not in line and b'"where"' not in line, f"{path.name}: {line[:1000]!r}"
+            told = b"Traceback" in line or b'"where"' in line
+            assert not told or STORE_WAS_SLOW.search(line), f"{path.name}: {line[:1000]!r}"
 
 
 def _sizes(stack: Stack) -> Mapping[Path, int]:

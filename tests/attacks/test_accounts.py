@@ -12,6 +12,7 @@ import pytest
 
 from tests.auth.function import running
 from tests.auth.people import PASSWORD, attempt, code, me, refresh, sign_up, unique_name
+from tests.patient import Patient
 from tests.running_stack import Stack
 
 from .conftest import Noted
@@ -24,7 +25,7 @@ CQL = "'; DROP TABLE chat.users_by_id; --"
 @pytest.fixture(params=["auth", "edge"])
 def door(request: pytest.FixtureRequest, stack: Stack) -> Iterator[httpx.Client]:
     """user-auth, and the edge before it."""
-    with httpx.Client(base_url=getattr(stack, request.param), timeout=60, trust_env=False) as client:
+    with httpx.Client(base_url=getattr(stack, request.param), transport=Patient(), timeout=60) as client:
         yield client
 
 
@@ -154,7 +155,7 @@ def test_a_body_of_ten_megabytes_is_turned_away(door: httpx.Client, noted: Noted
             pass
         else:
             assert code(answer) == (413, "body_too_large")
-        with httpx.Client(base_url=door.base_url, timeout=60, trust_env=False) as another:
+        with httpx.Client(base_url=door.base_url, transport=Patient(), timeout=60) as another:
             assert another.get("/.well-known/jwks.json").status_code == 200
         noted(f"10 MB to {path}", 413)
 

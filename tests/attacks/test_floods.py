@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.gateway.client import Wire, session
+from tests.gateway.client import Wire, closed_at_once, session
 from tests.gateway.people import sign_up
 from tests.running_stack import Stack
 
@@ -30,9 +30,7 @@ async def test_a_thousand_commands_a_second_are_refused_and_then_closed(stack: S
         assert refused > 0
         assert code == 3013
     noted("1,000 commands a second from one socket", "111, then 3013")
-    async with Wire.open(stack.gateways[0]) as wire:
-        await wire.send({"connect": {"token": person.token}})
-        assert await wire.closed() == 3013
+    assert await closed_at_once(stack.gateways[0], person.token) == 3013
     noted("the same person, back at once", 3013)
     async with session(stack.gateways[-1], person.token) as (wire, _):
         assert (await wire.ask(ping={}))["ping"] == {}

@@ -20,7 +20,8 @@ from chattifier.layout import Layout
 from pulsar_data.ids import new_key
 from pulsar_data.rpc import METHODS
 from tests.clients.device import KEYLESS
-from tests.gateway.client import Wire, session
+from tests.gateway.client import Wire, closed_at_once, session
+from tests.patient import AsyncPatient
 from tests.running_stack import Stack
 
 from .conftest import Noted
@@ -43,7 +44,7 @@ class Account:
 @pytest.fixture
 async def auth(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
     """user-auth."""
-    async with httpx.AsyncClient(base_url=stack.auth, timeout=30, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=stack.auth, transport=AsyncPatient(), timeout=30) as http:
         yield http
 
 
@@ -70,20 +71,6 @@ def _calls(house: House, room: str) -> dict[str, dict[str, Any]]:
     return {name: data if name in KEYLESS else {**data, "key": new_key(now())} for name, data in calls.items()}
 
 
-async def _close_code(stack: Stack, account: Account, rpc: dict[str, Any]) -> int:
-    """The code that ends a socket whose first frame has a connect and a command behind it.
-
-    Tries again when the connect is answered with a temporary error, as every SDK does.
-    """
-    while True:
-        async with Wire.open(stack.gateways[0]) as wire:
-            opened, _ = await wire.send({"connect": {"token": account.token}}, {"rpc": rpc})
-            code = await wire.closed()
-            reply = {} if opened.cancelled() else await opened
-            if not reply.get("error", {}).get("temporary"):
-                return code
-
-
 @asynccontextmanager
 async def _in_the_room(stack: Stack, house: House, account: Account) -> AsyncIterator[tuple[str, Wire]]:
     """A room of the owner's with this account as a moderator, and its open socket."""
@@ -108,7 +95,8 @@ async def test_nothing_is_done_for_who_is_gone(
         assert await wire.closed() == FORCED
     noted(f"an open socket, {how}", FORCED)
     for method, data in _calls(house, room).items():
-        assert await _close_code(stack, account, {"method": method, "data": data}) == INVALID, method
+        call = {"rpc": {"method": method, "data": data}}
+        assert await closed_at_once(stack.gateways[0], account.token, call) == INVALID, method
         noted(f"{method}, {how}", INVALID)
     assert (await house.owner.call("room.get", room=room))["head"] == before
 
@@ -122,7 +110,7 @@ async def test_no_server_acts_for_a_deleted_user(
     token = keys.service_token(Layout(stack.data).service_keys, "tests", 600)
     base = stack.gateways[-1].replace("ws://", "http://").removesuffix("/connection/websocket")
     headers = {"Authorization": f"Bearer {token}"}
-    async with httpx.AsyncClient(base_url=base, headers=headers, timeout=30, trust_env=False) as server:
+    async with httpx.AsyncClient(base_url=base, transport=AsyncPatient(), headers=headers, timeout=30) as server:
         async with _in_the_room(stack, house, account) as (room, wire):
             call = {"method": "room.get", "data": {"room": room}, "as": account.user}
             assert (await server.post("/api/rpc", json=call)).status_code == 200

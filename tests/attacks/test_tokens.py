@@ -32,6 +32,7 @@ from jwt.algorithms import OKPAlgorithm
 
 from tests.gateway.client import Wire, session
 from tests.gateway.people import Person, sign_up
+from tests.patient import AsyncPatient
 from tests.running_stack import Stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.anyio, pytest.mark.usefixtures("unharmed", "unread")]
@@ -218,7 +219,8 @@ def _bearer(token: str) -> dict[str, str]:
 @pytest.fixture(params=["auth", "edge"])
 async def door(request: pytest.FixtureRequest, stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
     """user-auth, and the edge before it."""
-    async with httpx.AsyncClient(base_url=getattr(stack, request.param), timeout=30, trust_env=False) as client:
+    place = getattr(stack, request.param)
+    async with httpx.AsyncClient(base_url=place, transport=AsyncPatient(), timeout=30) as client:
         yield client
 
 

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from redis import Redis
 
+from tests.patient import Patient
 from tests.running_stack import Stack
 
 from .function import Function, running
@@ -57,8 +58,8 @@ def function(start: Start) -> Function:
 
 @pytest.fixture
 def client(function: Function) -> Iterator[httpx.Client]:
-    """A client of `function`."""
-    with function.client() as client:
+    """A client of `function`, that asks again where it is told to."""
+    with httpx.Client(base_url=function.url, transport=Patient(), timeout=30) as client:
         yield client
 
 

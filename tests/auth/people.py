@@ -9,6 +9,8 @@ from uuid import uuid4
 import httpx
 import jwt
 
+from tests.patient import registered
+
 PASSWORD = "correct horse battery"
 
 
@@ -58,8 +60,7 @@ def unique_name() -> str:
 
 def sign_up(client: httpx.Client) -> Person:
     """A new account."""
-    answer = client.post("/user/register", json={"username": unique_name(), "password": PASSWORD})
-    assert answer.status_code == 201, answer.text
+    answer = registered(lambda: client.post("/user/register", json={"username": unique_name(), "password": PASSWORD}))
     return Person(client, answer.json()["user_id"], answer.json()["username"])
 
 

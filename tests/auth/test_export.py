@@ -15,6 +15,7 @@ import pytest
 from chat_functions.tables import BUCKET as BUCKET_OF_THE_TABLE
 from tests.gateway.client import session
 from tests.gateway.people import key
+from tests.patient import Patient
 from tests.running_stack import Stack
 from user_auth.rooms import BUCKET
 
@@ -104,7 +105,7 @@ def prolific(function: Function, archive: Archive) -> Tokens:
 @pytest.mark.anyio
 async def test_it_holds_profile_sessions_rooms_and_my_messages(stack: Stack) -> None:
     """Said through a gateway and stored, as it was edited; nothing of what was deleted, or of what others said."""
-    with httpx.Client(base_url=stack.auth, timeout=30, trust_env=False) as client:
+    with httpx.Client(base_url=stack.auth, transport=Patient(), timeout=30) as client:
         ada, grace = sign_up(client), sign_up(client)
         tokens, other = ada.login(device="phone"), grace.login()
         change_profile(client, tokens, display_name="Ada").raise_for_status()

@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 from tests.clients.waiting import until
 from tests.gateway.client import WAIT, Wire, session
 from tests.gateway.people import key
+from tests.patient import Patient
 from tests.running_stack import Stack
 
 from .people import PASSWORD, Tokens, change_profile, erase, refresh, sign_up
@@ -34,7 +35,7 @@ Act = Callable[[httpx.Client, Tokens], Any]
 @pytest.fixture
 def auth(stack: Stack) -> Iterator[httpx.Client]:
     """A client of the stack's own function, whose keys the gateways believe."""
-    with httpx.Client(base_url=stack.auth, timeout=30, trust_env=False) as client:
+    with httpx.Client(base_url=stack.auth, transport=Patient(), timeout=30) as client:
         yield client
 
 

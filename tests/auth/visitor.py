@@ -8,6 +8,8 @@ from uuid import uuid4
 import httpx
 import schemathesis
 
+from tests.patient import Patient
+
 PASSWORD = "correct horse battery"
 
 
@@ -21,7 +23,7 @@ class Visitor:
 
     def get(self, case: schemathesis.Case[Any], context: schemathesis.AuthContext) -> dict[str, str]:
         """The Authorization header of a live session."""
-        with httpx.Client(base_url=case.operation.base_url or "", timeout=30) as client:
+        with httpx.Client(base_url=case.operation.base_url or "", transport=Patient(), timeout=30) as client:
             if client.get("/user/me", headers=self._headers).status_code != 200:
                 self._headers = self._sign_in(client)
         return self._headers

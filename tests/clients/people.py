@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from tests.canary import fresh_password
+from tests.patient import AsyncPatient
 
 AT_ONCE = 4
 """Argon2 keeps a core busy for each."""
@@ -57,12 +58,22 @@ async def sign_up(auth: str, count: int) -> list[Person]:
 
 
 async def _sign_up(auth: str) -> Person:
-    account = {"username": f"t{secrets.token_hex(10)}", "password": fresh_password()}
-    transport = httpx.AsyncHTTPTransport(local_address=own_address() if "//127." in auth else None)
+    transport = AsyncPatient(local_address=own_address() if "//127." in auth else None)
     async with httpx.AsyncClient(base_url=auth, transport=transport, timeout=WAIT) as http:
-        await _post(http, "/user/register", account)
+        account = await _register(http)
         login = await _post(http, "/user/login", account)
     return Person(login["user_id"], login["access_token"], Session(auth, login["refresh_token"]))
+
+
+async def _register(http: httpx.AsyncClient) -> Mapping[str, str]:
+    """An account. One of that name may be there already, where the request before a 503 has made it."""
+    for _ in range(2):
+        account = {"username": f"t{secrets.token_hex(10)}", "password": fresh_password()}
+        response = await http.post("/user/register", json=account)
+        if response.status_code != httpx.codes.CONFLICT:
+            break
+    assert response.is_success, f"/user/register answered {response.status_code}: {response.text[:200]}"
+    return account
 
 
 def own_address() -> str:

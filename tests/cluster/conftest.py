@@ -55,7 +55,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.timeout(600, func_only=True))
         if missing is not None:
             item.add_marker(pytest.mark.skip(reason=missing))
-    items.sort(key=_turn)
+    turns = iter(sorted(ours, key=_turn))
+    items[:] = [next(turns) if item in ours else item for item in items]
 
 
 @pytest.hookimpl(hookwrapper=True)

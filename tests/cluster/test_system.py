@@ -24,6 +24,7 @@ from tests.cluster.kubernetes import NAMESPACE, Refused, await_true, forwarded, 
 from tests.cluster.system import Edge
 from tests.gateway.client import session
 from tests.gateway.people import key
+from tests.patient import AsyncPatient
 
 pytestmark = pytest.mark.anyio
 
@@ -172,7 +173,7 @@ async def _device(edge: Edge, account: Mapping[str, str]) -> AsyncIterator[Devic
 
 
 async def _post(edge: Edge, path: str, body: Mapping[str, str]) -> Mapping[str, Any]:
-    async with httpx.AsyncClient(base_url=edge.auth, timeout=90, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=edge.auth, transport=AsyncPatient(), timeout=90) as http:
         answer: Mapping[str, Any] = (await http.post(path, json=body)).raise_for_status().json()
         return answer
 

@@ -8,13 +8,12 @@ import uuid
 import pytest
 import redis.asyncio
 
-from chattifier.schema import CassandraAddress
-from chattifier.schema import session as cassandra_session
 from pulsar_data import redis_keys
 from pulsar_data.errors import ErrorCode
 from pulsar_data.model import RoomId
 from tests.clients.device import devices
 from tests.clients.people import sign_up
+from tests.cql import statements
 from tests.running_stack import Stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.anyio]
@@ -41,7 +40,7 @@ async def _forget(stack: Stack, room: RoomId) -> None:
     place = stack.cassandra
 
     def bury() -> None:
-        with cassandra_session(CassandraAddress(((place.host, place.port),), place.keyspace)) as execute:
+        with statements(place) as execute:
             table = f"{place.keyspace}.room_heads"
             (noted,) = execute(f"SELECT writetime(epoch) AS time FROM {table} WHERE room_id = {room}")
             execute(f"DELETE offset, seq, epoch FROM {table} USING TIMESTAMP {noted.time} WHERE room_id = {room}")

@@ -8,13 +8,13 @@ from uuid import UUID
 import pytest
 import redis.asyncio
 
-from chattifier.schema import CassandraAddress, session
 from pulsar_data import redis_keys
 from pulsar_data.deliveries import HistoryRead
 from pulsar_data.model import RoomId
 from pulsar_data.queries import OpenRoom, Position, ReadHistory
 from tests.contract.conftest import House
 from tests.contract.test_resume import change
+from tests.cql import statements
 
 pytestmark = [pytest.mark.stack, pytest.mark.anyio]
 
@@ -34,7 +34,7 @@ async def forget(house: House, room: str, seq: int) -> None:
     place = house.stack.cassandra
 
     def delete() -> None:
-        with session(CassandraAddress(((place.host, place.port),), place.keyspace)) as execute:
+        with statements(place) as execute:
             execute(
                 f"DELETE FROM {place.keyspace}.messages WHERE room_id = {UUID(room)} AND bucket = 0 AND seq = {seq}"
             )

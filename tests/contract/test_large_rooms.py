@@ -5,18 +5,20 @@ from __future__ import annotations
 import statistics
 import time
 import uuid
+from typing import Any
 
 import pytest
 import redis.asyncio
 
 from chat_functions.rows import WRITE_MEMBER
 from chat_functions.settings import Settings
-from chat_functions.tables import Tables, batch
+from chat_functions.tables import Tables, TablesUnavailable, batch
 from pulsar_data import redis_keys
 from pulsar_data.errors import ErrorCode
 from pulsar_data.model import RoomId
 from tests.clients.device import Device, devices, group
 from tests.clients.people import sign_up
+from tests.clients.waiting import until
 from tests.faults.functions import Functions
 from tests.running_stack import Stack
 
@@ -38,7 +40,13 @@ async def fill(stack: Stack, room: str, count: int) -> None:
     rows = [[uuid.UUID(room), uuid.uuid4(), "member", 0, 1, 1, 1] for _ in range(count)]
     for start in range(0, count, 100):
         together = batch([tables.bind(WRITE_MEMBER, row) for row in rows[start : start + 100]])
-        assert await tables.execute([together]) == [[]]
+
+        async def written(together: Any = together) -> bool:
+            (answer,) = await tables.execute([together])
+            assert answer == [] or isinstance(answer, TablesUnavailable), answer
+            return answer == []
+
+        await until("a hundred of them are written", written, 30)
     await tables.close()
 
 

@@ -69,7 +69,7 @@ async def test_everybody_reads_in_a_channel(house: House) -> None:
     assert [one["user"] for one in (await house.rpc("member.list", {"room": room}, person=1))["members"]] == [
         house.users[0]
     ]
-    refused = await house.wires[1].error(subscribe={"channel": f"room:{room}"})
+    refused = await house.wires[1].refused(subscribe={"channel": f"room:{room}"})
     assert refused == ErrorCode.PERMISSION_DENIED
     assert (await house.rpc("room.list", {}, person=1))["rooms"] == []
 

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 import httpx
 import pytest
 
-from chattifier.schema import CassandraAddress, session
 from pulsar_data.errors import ErrorCode
 from tests.contract.asking import new_room
 from tests.contract.conftest import House
+from tests.cql import statements
 from tests.gateway.client import Json
 from tests.gateway.client import session as connected
+from tests.patient import AsyncPatient
 from tests.running_stack import Stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.anyio]
@@ -24,7 +25,7 @@ def enroll(stack: Stack, count: int) -> Sequence[str]:
     """So many users, as user-auth would have made them, but without their passwords."""
     users = sorted(str(uuid.uuid4()) for _ in range(count))
     place = stack.cassandra
-    with session(CassandraAddress(((place.host, place.port),), place.keyspace)) as execute:
+    with statements(place) as execute:
         for user in users:
             execute(
                 f"INSERT INTO {place.keyspace}.users_by_id (user_id, username, token_version, state)"
@@ -73,9 +74,9 @@ async def test_a_snapshot_says_that_there_are_more_rooms_and_room_list_pages(hou
 async def test_anybody_may_know_the_public_profile_of_somebody(house: House) -> None:
     """By id or by name, however it is typed; of nobody else, and no secret."""
     grace = house.users[1]
-    headers = {"Authorization": f"Bearer {house.people[1].token}"}
-    async with httpx.AsyncClient(base_url=house.stack.auth, headers=headers, timeout=30) as http:
-        own = (await http.get("/user/me")).json()
+    hers = {"Authorization": f"Bearer {house.people[1].token}"}
+    async with httpx.AsyncClient(base_url=house.stack.auth, transport=AsyncPatient(), timeout=30) as http:
+        own = (await http.get("/user/me", headers=hers)).json()
     found = await house.rpc("user.get", {"user": grace})
     assert (found["user_id"], found["username"]) == (grace, own["username"])
     assert await house.rpc("user.find", {"username": own["username"].upper()}) == found

@@ -9,12 +9,12 @@ from uuid import UUID
 
 import pytest
 
-from chattifier.schema import CassandraAddress, session
 from pulsar_data.deliveries import HistoryRead, OpenedRoom, Reply, RoomOpened, SessionOpened
 from pulsar_data.errors import ErrorCode
 from pulsar_data.model import RoomId
 from pulsar_data.queries import OpenRoom, OpenSession, Position, ReadHistory
 from tests.contract.conftest import House
+from tests.cql import statements
 from tests.running_stack import Stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.anyio]
@@ -50,7 +50,7 @@ async def forget_log(stack: Stack, room: str, last: int) -> None:
 
 def _forget_log(stack: Stack, room: str, last: int) -> None:
     place = stack.cassandra
-    with session(CassandraAddress(((place.host, place.port),), place.keyspace)) as execute:
+    with statements(place) as execute:
         where = f"room_id = {UUID(room)} AND bucket = 0 AND offset <= {last}"
         execute(f"DELETE FROM {place.keyspace}.room_log WHERE {where}")
 

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from chattifier.schema import CassandraAddress
-from chattifier.schema import session as cassandra_session
 from pulsar_data.errors import ErrorCode
 from pulsar_data.ids import new_key
 from tests.clients.waiting import until
 from tests.contract.asking import now
 from tests.contract.conftest import House
+from tests.cql import statements
 from tests.running_stack import Stack
 from tests.stack.command import Command
 
@@ -87,7 +86,7 @@ async def test_edits_and_deletions_are_followed(house: House) -> None:
 def indexed_terms(stack: Stack, room: str, terms: Sequence[str]) -> dict[str, list[int]]:
     """What the index holds of these terms."""
     place = stack.cassandra
-    with cassandra_session(CassandraAddress(((place.host, place.port),), place.keyspace)) as execute:
+    with statements(place) as execute:
         select = f"SELECT seq FROM {place.keyspace}.message_terms WHERE room_id = {room} AND bucket = 0 AND term ="
         return {term: [row.seq for row in execute(f"{select} '{term}'")] for term in terms}
 
@@ -115,7 +114,7 @@ async def test_a_lost_index_is_made_again_from_the_messages(house: House) -> Non
 def lose_index(stack: Stack) -> None:
     """Empty both of its tables."""
     place = stack.cassandra
-    with cassandra_session(CassandraAddress(((place.host, place.port),), place.keyspace)) as execute:
+    with statements(place) as execute:
         for table in ("message_terms", "terms_by_message"):
             execute(f"TRUNCATE {place.keyspace}.{table}")
 

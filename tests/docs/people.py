@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from tests.canary import fresh_password
+from tests.patient import Patient, registered
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,12 @@ class Reader:
 
 def sign_up(auth: str, name: str) -> Reader:
     """A new person, whose user name begins so."""
-    username, password = f"{name}-{uuid.uuid4().hex[:12]}", fresh_password()
-    with httpx.Client(base_url=auth, timeout=60, trust_env=False) as http:
-        http.post("/user/register", json={"username": username, "password": password}).raise_for_status()
+    password = fresh_password()
+    with httpx.Client(base_url=auth, transport=Patient(), timeout=60) as http:
+        body = {"password": password}
+        made = registered(
+            lambda: http.post("/user/register", json=body | {"username": f"{name}-{uuid.uuid4().hex[:12]}"})
+        )
+        username = made.json()["username"]
         login = http.post("/user/login", json={"username": username, "password": password}).raise_for_status().json()
     return Reader(login["user_id"], username, password, login["access_token"])

@@ -13,6 +13,7 @@ import pytest
 import websockets
 from websockets.exceptions import InvalidStatus
 
+from tests.clients.waiting import until
 from tests.gateway.client import Wire, session
 from tests.gateway.people import Person, key, make_room, sign_up
 from tests.running_stack import Stack
@@ -102,6 +103,7 @@ async def test_new_sockets_are_spread_and_when_a_gateway_drains_its_own_get_in_a
     person = await asyncio.to_thread(sign_up, stack.edge)
     (draining,) = stack.pids("gateway-1")
     async with AsyncExitStack() as sockets:
+        await until("both gateways take sockets", lambda: _both(address, person), 30)
         opened = [await sockets.enter_async_context(session(address, person.token)) for _ in range(8)]
         assert len({welcome["node"] for _, welcome in opened}) == 2
         os.kill(draining, signal.SIGTERM)
@@ -111,6 +113,13 @@ async def test_new_sockets_are_spread_and_when_a_gateway_drains_its_own_get_in_a
         assert len(gone) == 1, "only those of the gateway that drains are sent away"
         assert not gone & set(back)
     assert await asyncio.to_thread(eventually, lambda: _is_back(stack, draining), 60)
+
+
+async def _both(address: str, person: Person) -> bool:
+    """Whether two of four sockets are at different ones: not while one has just said that it is not ready."""
+    async with AsyncExitStack() as sockets:
+        opened = [await sockets.enter_async_context(session(address, person.token)) for _ in range(4)]
+        return len({welcome["node"] for _, welcome in opened}) == 2
 
 
 async def _back(wire: Wire, address: str, person: Person) -> str | None:

@@ -18,6 +18,7 @@ from chattifier.processes import Identity, identify
 from pulsar_data import topics
 from pulsar_data.topics import FUNCTIONS
 from tests.clients.waiting import until
+from tests.patient import AsyncPatient, busy_pulsar
 from tests.running_stack import Stack
 from tests.stack.instance_ports import has_its_own
 
@@ -38,7 +39,8 @@ class Functions:
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
-        self._http = httpx.AsyncClient(base_url=stack.pulsar.admin_url, timeout=60.0, trust_env=False)
+        patient = AsyncPatient(busy_pulsar)
+        self._http = httpx.AsyncClient(base_url=stack.pulsar.admin_url, transport=patient, timeout=60.0)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -168,16 +170,8 @@ class Functions:
 
     async def restarts(self, function: str) -> int:
         """How often its instances have died and were started again, since the function was created or updated."""
-        counts: list[int] = []
-
-        async def told() -> bool:  # not while the worker starts one of them: it says 500 then
-            answer = await self._http.get(f"{_path(function)}/status")
-            if answer.is_success:
-                counts[:] = [instance["status"]["numRestarts"] for instance in answer.json()["instances"]]
-            return answer.is_success
-
-        await until(f"Pulsar tells the status of {function}", told, BACK_WITHIN)
-        return sum(counts)
+        status = (await self._http.get(f"{_path(function)}/status")).raise_for_status().json()
+        return sum(instance["status"]["numRestarts"] for instance in status["instances"])
 
     @asynccontextmanager
     async def acked_on_return(

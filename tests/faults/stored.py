@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
-from chattifier.schema import CassandraAddress, session
 from chattifier.status import CassandraPlace
+from tests.cql import statements
 from tests.faults.judge import Row, StoredRoom
 
 BUCKET = 5000
@@ -17,7 +17,7 @@ BUCKET = 5000
 
 def read(place: CassandraPlace, rooms: Sequence[str]) -> dict[str, StoredRoom]:
     """All rows of these rooms; a room that has none is left out. Blocks."""
-    with session(CassandraAddress(((place.host, place.port),), place.keyspace)) as execute:
+    with statements(place) as execute:
         found = {room: _room(execute, place.keyspace, UUID(room)) for room in rooms}
     return {room: stored for room, stored in found.items() if stored.messages or stored.log}
 

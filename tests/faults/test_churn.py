@@ -26,6 +26,7 @@ from tests.faults.conftest import Record
 from tests.faults.crowd import gathered
 from tests.faults.functions import Functions
 from tests.faults.judge import Verdict, judge
+from tests.patient import AsyncPatient, busy_pulsar
 from tests.running_stack import Stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.quiet, pytest.mark.anyio, pytest.mark.timeout(7200, func_only=True)]
@@ -73,7 +74,8 @@ class Inventory:
             keys = Counter(_kind(key) for key in found if VOLATILE.match(key))
             endless = Counter([_kind(key) for key in found if not (VOLATILE.match(key) or LASTING.match(key))
                                and await memory.pttl(key) == -1])  # fmt: skip
-        async with httpx.AsyncClient(base_url=stack.pulsar.admin_url, timeout=30.0, trust_env=False) as admin:
+        patient = AsyncPatient(busy_pulsar)
+        async with httpx.AsyncClient(base_url=stack.pulsar.admin_url, transport=patient, timeout=30.0) as admin:
             names = [name for space in topics.NAMESPACES for name in await _topics(admin, space)]
             readers = {name: there for name in names if (there := await _readers(admin, name)) is not None}
         return cls(

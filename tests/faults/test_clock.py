@@ -23,6 +23,7 @@ from tests.faults.conftest import Record, times
 from tests.faults.crowd import Crowd, Entrance
 from tests.faults.functions import Functions
 from tests.faults.jumps import Jumps, all_read, edited
+from tests.patient import AsyncPatient
 from tests.running_stack import Stack, free_ports
 
 pytestmark = [pytest.mark.stack, pytest.mark.quiet, pytest.mark.anyio, pytest.mark.timeout(1800, func_only=True)]
@@ -83,7 +84,7 @@ async def test_a_wrong_clock_of_user_auth_ends_no_session(
     async with clocks.twin(pid, old, port, "/.well-known/jwks.json", tmp_path / "auth.log", clock):
 
         async def holds(seconds: int, crowd: Crowd) -> None:
-            async with httpx.AsyncClient(timeout=30.0, trust_env=False) as http:
+            async with httpx.AsyncClient(transport=AsyncPatient(), timeout=30.0) as http:
                 account = Account(http, wrong)
                 tokens = await account.appears()
                 person = Person(tokens["user_id"], tokens["access_token"])

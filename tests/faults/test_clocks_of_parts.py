@@ -20,6 +20,7 @@ from tests.faults.conftest import Record, on_demand, times, whole_parts
 from tests.faults.crowd import Crowd, Entrance
 from tests.faults.functions import Functions
 from tests.faults.jumps import Jumps, edited
+from tests.patient import AsyncPatient
 from tests.running_stack import Stack, started
 
 pytestmark = whole_parts()
@@ -64,7 +65,7 @@ async def test_a_wrong_clock_of_the_edge_only_changes_when_tokens_end(
     (ada,) = await sign_up(stack.auth, 1)
     own = {"Authorization": f"Bearer {ada.token}"}
 
-    async with httpx.AsyncClient(base_url=stack.edge, timeout=30.0, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=stack.edge, transport=AsyncPatient(), timeout=30.0) as http:
 
         async def holds(seconds: int, crowd: Crowd) -> None:
             del crowd

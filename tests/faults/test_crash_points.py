@@ -21,9 +21,8 @@ from chattifier import package
 from chattifier.layout import Layout
 from chattifier.package import Sources
 from tests.clients.chat_client import PATIENCE
-from tests.clients.device import Device
 from tests.clients.people import sign_up
-from tests.clients.talkers import fresh_key
+from tests.clients.talkers import connected, fresh_key
 from tests.clients.waiting import until
 from tests.faults import scenario
 from tests.faults.conftest import Record, on_demand, times
@@ -154,10 +153,10 @@ async def coming_and_going(stack: Stack, crowd: Crowd) -> AsyncIterator[None]:
         moving.cancel()
     for owner, room in zip(crowd.clients, crowd.rooms, strict=False):
         await owner.rpc("member.add", {"room": room, "key": fresh_key(), "user": guest.user})
-    async with Device.connected(guest, stack.gateways[0]) as device:
+    async with connected((guest, stack.gateways[0])) as (device,):  # who comes back: rooms are rebuilt all the while
 
         async def in_all() -> bool:
-            return {room["room"] for room in (await device.call("room.list"))["rooms"]} == set(crowd.rooms)
+            return {room["room"] for room in (await device.rpc("room.list", {}))["rooms"]} == set(crowd.rooms)
 
         await until("the guest is in all rooms", in_all, LISTED_WITHIN)
 

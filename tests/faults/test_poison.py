@@ -109,9 +109,8 @@ def _lies(stack: Stack, function: str, text: str) -> bool:
 
 def _replay(stack: Stack, function: str, text: str) -> None:
     with opened(Broker(stack.pulsar.service_url), function) as box:
-        for letter in box.letters():
-            if text.encode() in letter.payload:
-                box.replay(letter)
+        (letter,) = (letter for letter in box.letters() if text.encode() in letter.payload)
+        box.replay(letter)
 
 
 def _poisons() -> list[bytes]:

@@ -169,6 +169,20 @@ async def session(
             await sockets.aclose()
 
 
+async def closed_at_once(url: str, token: str, *behind: Json) -> int:
+    """The code that ends a socket whose first frame has a connect, and these commands behind it.
+
+    Tries again when the connect is answered with a temporary error, as every SDK does.
+    """
+    while True:
+        async with Wire.open(url) as wire:
+            opened, *_ = await wire.send({"connect": {"token": token}}, *behind)
+            code = await wire.closed()
+            reply = {} if opened.cancelled() else await opened
+            if not reply.get("error", {}).get("temporary"):
+                return code
+
+
 def _code(reply: Json) -> int:
     assert "error" in reply, reply
     assert reply["error"]["message"]

@@ -9,6 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.patient import Patient
+
 from .people import Person, Signer, sign_in, sign_up
 
 ENOUGH = 300.0
@@ -30,7 +32,7 @@ def acquaintances(stack: Any) -> list[Person]:
 @pytest.fixture
 def people(stack: Any, acquaintances: list[Person]) -> tuple[Person, Person, Person]:
     """Three people; tests keep apart by rooms of their own. A run lasts longer than a token, so they sign in again."""
-    with httpx.Client(base_url=stack.auth, timeout=30, trust_env=False) as http:
+    with httpx.Client(base_url=stack.auth, transport=Patient(), timeout=30) as http:
         for number, person in enumerate(acquaintances):
             if person.claims["exp"] < time.time() + ENOUGH:
                 acquaintances[number] = sign_in(http, person.name, person.password)

@@ -16,6 +16,7 @@ from jwt.algorithms import OKPAlgorithm
 
 from pulsar_data.ids import new_key
 from tests.canary import fresh_password
+from tests.patient import Patient, registered
 
 from .client import Wire
 
@@ -40,10 +41,11 @@ class Person:
 
 def sign_up(auth: str) -> Person:
     """A new person."""
-    name, password = f"p-{uuid.uuid4().hex[:20]}", fresh_password()
-    with httpx.Client(base_url=auth, timeout=30, trust_env=False) as http:
-        http.post("/user/register", json={"username": name, "password": password}).raise_for_status()
-        return sign_in(http, name, password)
+    password = fresh_password()
+    with httpx.Client(base_url=auth, transport=Patient(), timeout=30) as http:
+        body = {"password": password}
+        made = registered(lambda: http.post("/user/register", json=body | {"username": f"p-{uuid.uuid4().hex[:20]}"}))
+        return sign_in(http, made.json()["username"], password)
 
 
 def sign_in(http: httpx.Client, name: str, password: str) -> Person:

@@ -22,6 +22,7 @@ from pulsar_data.model import RoomId, UserId
 from socket_gateway import broker
 from socket_gateway.settings import Limits
 from tests.clients.waiting import until
+from tests.patient import Patient
 
 from .client import session
 from .people import Person, make_room, say, sign_in
@@ -174,7 +175,7 @@ async def test_a_redis_that_forgot_the_gateway_sends_everybody_back(
 async def test_logout_closes_the_sockets_of_that_session_only(stack: Any, people: People) -> None:
     """3503 on every gateway; the user's other session lives on."""
     person = people[2]
-    with httpx.Client(base_url=stack.auth, timeout=30, trust_env=False) as http:
+    with httpx.Client(base_url=stack.auth, transport=Patient(), timeout=30) as http:
         second = sign_in(http, person.name, person.password)
         async with (
             session(stack.gateways[0], second.token) as (one, _),

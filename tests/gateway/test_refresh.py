@@ -12,6 +12,8 @@ import httpx
 import pytest
 from centrifuge import Client
 
+from tests.patient import Patient
+
 from .client import session
 from .people import Person, Signer, sign_in, sign_up
 from .running import Running, running
@@ -68,7 +70,7 @@ async def test_a_token_that_is_no_good_ends_the_socket(gateway: Running, signer:
 async def test_a_refresh_may_change_to_another_session(stack: Any, gateway: Running) -> None:
     """After it the socket ends with the new session, and no longer with the old one."""
     person = sign_up(stack.auth)
-    with httpx.Client(base_url=stack.auth, timeout=30, trust_env=False) as http:
+    with httpx.Client(base_url=stack.auth, transport=Patient(), timeout=30) as http:
         second = sign_in(http, person.name, person.password)
 
         async def log_out(token: str) -> None:

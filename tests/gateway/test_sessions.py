@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.canary import fresh_password
+from tests.patient import Patient
 
 from .client import Wire, session
 from .people import Person, key, make_room, say, sign_in, sign_up
@@ -207,7 +208,7 @@ async def test_two_sockets_share_nothing_but_the_room(stack: Any, people: People
 async def test_after_a_new_password_a_token_of_before_is_exchanged_where_the_session_goes_on(stack: Any) -> None:
     """109, upon which an SDK asks for another one; of a session that ended it is none any more."""
     person = await asyncio.to_thread(sign_up, stack.auth)
-    with httpx.Client(base_url=stack.auth, timeout=30, trust_env=False) as http:
+    with httpx.Client(base_url=stack.auth, transport=Patient(), timeout=30) as http:
         other = await asyncio.to_thread(sign_in, http, person.name, person.password)
         changed = {"old": person.password, "new": fresh_password()}
         bearer = {"Authorization": f"Bearer {person.token}"}

@@ -19,6 +19,7 @@ from cassandra.cluster import Cluster
 from chattifier.layout import Layout
 from tests.auth import people
 from tests.canary import CANARY, SHORT, fresh_password
+from tests.patient import Patient
 from tests.running_stack import Stack
 from tests.terminal import terminal
 from tests.web import visitor
@@ -77,7 +78,7 @@ def test_the_logs_are_there(stack: Stack, logs: list[Path]) -> None:
 
 def test_what_is_looked_for_would_be_found(stack: Stack) -> None:
     """Real tokens, keys and passwords of this stack are seen, in the middle of a line."""
-    with httpx.Client(base_url=stack.auth, timeout=30, trust_env=False) as client:
+    with httpx.Client(base_url=stack.auth, transport=Patient(), timeout=30) as client:
         tokens = people.sign_up(client).login()
     key = next(Layout(stack.data).signing_keys.glob("*.pem")).read_text().splitlines()[0]
     real = (

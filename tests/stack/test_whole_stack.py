@@ -158,11 +158,9 @@ class TestDeadLetters:
         return lines[0][1] if lines else None
 
     def _found(self, command: Command, reason: str) -> str:
-        """A list ends where the broker brings nothing for a moment."""
-        for _ in range(5):
-            if letter := self._id(command, reason):
-                return letter
-        raise AssertionError("it is not in the list")
+        letter = self._id(command, reason)
+        assert letter, "it is not in the list"
+        return letter
 
     def test_the_list_shows_each_once_and_dropping_it_takes_it_off(self, command: Command, reason: str) -> None:
         letter = self._found(command, reason)
