@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -13,13 +12,12 @@ from tests.clients import people
 from tests.clients.device import devices
 from tests.gateway.client import session
 from tests.gateway.people import Person, sign_up
+from tests.log_lines import tells_of_a_defect
 from tests.running_stack import Stack
 
 from .house import House
 
 Noted = Callable[[str, object], None]
-STORE_WAS_SLOW = re.compile(rb'"event": "(redis|cassandra|pulsar)_\w+", "error": "\w*Time\w*"')
-"""A part said that a store did not answer in time: that is so, and no defect."""
 
 
 @pytest.fixture
@@ -40,13 +38,12 @@ def noted(record_property: Callable[[str, object], None]) -> Noted:
 
 @pytest.fixture
 def quiet_logs(stack: Stack) -> Iterator[None]:
-    """No part of ours has logged an exception meanwhile: as Python prints one, or as our logs tell where it was."""
+    """No part of ours has logged an exception meanwhile."""
     before = _sizes(stack)
     yield
     for path, size in _sizes(stack).items():
         for line in _written(path, before.get(path, 0), size).splitlines():
-            told = b"Traceback" in line or b'"where"' in line
-            assert not told or STORE_WAS_SLOW.search(line), f"{path.name}: {line[:1000]!r}"
+            assert not tells_of_a_defect(line), f"{path.name}: {line[:1000]!r}"
 
 
 def _sizes(stack: Stack) -> Mapping[Path, int]:

@@ -92,13 +92,16 @@ def test_sessions_of_two_devices_live_side_by_side(client: httpx.Client) -> None
 def test_a_wrong_password_an_unknown_name_and_an_erased_one_take_the_same_time(client: httpx.Client) -> None:
     """Medians within a tenth, alternating, so that whatever else the machine does falls on both alike.
 
-    One quiet round of three is enough: a real difference, the hash left out for nobody, say, shows in all of them.
+    One quiet round of ten is enough: a real difference, the hash left out for nobody, say, shows in all of them.
     """
     person, gone = sign_up(client), sign_up(client)
     assert erase(client, gone.login()).status_code == 204
-    rounds = [_medians(client, person.username, gone.username) for _ in range(3)]
-    alike = (max(medians) - min(medians) < 0.1 * min(medians) for medians in rounds)
-    assert any(alike), f"(known, erased, nobody) in ms: {rounds}"
+    rounds: list[list[float]] = []
+    while len(rounds) < 10:
+        rounds.append(medians := _medians(client, person.username, gone.username))
+        if max(medians) - min(medians) < 0.1 * min(medians):
+            return
+    pytest.fail(f"(known, erased, nobody) in ms: {rounds}")
 
 
 def _medians(client: httpx.Client, *usernames: str) -> list[float]:

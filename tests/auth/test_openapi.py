@@ -14,11 +14,13 @@ import pytest
 from openapi_spec_validator import validate
 from openapi_spec_validator.readers import read_from_filename
 
+from tests.log_lines import tells_of_a_defect
 from user_auth import app, openapi
 from user_auth.settings import Settings
 
 from .function import Function
 
+SERVER_ERROR = "not_a_server_error"
 DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.yaml"
 
 
@@ -48,7 +50,11 @@ def test_the_function_serves_the_document(client: httpx.Client) -> None:
 @pytest.mark.stack
 @pytest.mark.timeout(400)
 def test_every_answer_to_generated_requests_is_documented(function: Function, tmp_path: Path) -> None:
-    """No 5xx, and no status, header or body that the document does not have. Schemathesis' own runner, seeded."""
+    """No status, header or body that it does not have, and so no 500. Schemathesis' own runner, seeded.
+
+    It has the 503, which only a store that is slow for a moment may be the cause of.
+    """
+    begin = function.log.stat().st_size
     command = [
         str(Path(sys.executable).parent / "schemathesis"),
         "--no-color",
@@ -56,7 +62,7 @@ def test_every_answer_to_generated_requests_is_documented(function: Function, tm
         f"{function.url}/user/openapi.json",
     ]
     run = subprocess.run(
-        [*command, "--seed", "1", "--max-examples", "10", "--continue-on-failure"],
+        [*command, "--seed", "1", "--max-examples", "10", "--continue-on-failure", "--exclude-checks", SERVER_ERROR],
         cwd=tmp_path,
         env={**os.environ, "SCHEMATHESIS_HOOKS": "visitor", "PYTHONPATH": str(Path(__file__).parent)},
         capture_output=True,
@@ -65,4 +71,6 @@ def test_every_answer_to_generated_requests_is_documented(function: Function, tm
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
+    for line in function.log.read_bytes()[begin:].splitlines():
+        assert not tells_of_a_defect(line), line[:1000]
     assert " 0 generated" not in run.stdout and "passed" in run.stdout

@@ -40,6 +40,6 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 async def redis(redis_url: str, anyio_backend: str) -> AsyncIterator[RedisLink]:
     """A link with all scripts loaded."""
-    link = RedisLink(redis_url, SCRIPTS)
+    link = RedisLink(redis_url, SCRIPTS, timeout=30)  # a machine that stands still is not what is tested
     yield link
     await link.close()

@@ -131,9 +131,9 @@ async def test_one_address_has_so_many_connections(stack: Any, jwks: Path, peopl
         async with _silent(gateway.url, 3, **here), _silent(gateway.url, 1, **here) as (fourth,):
             assert await fourth.closed() == 3504
             async with _silent(gateway.url, 1, **there) as (other,):
-                assert "connect" in await other.ask(connect={"token": people[0].token})
+                assert "connect" in await other.patient(connect={"token": people[0].token})
         async with _silent(gateway.url, 1, **here) as (again,):
-            assert "connect" in await again.ask(connect={"token": people[0].token})
+            assert "connect" in await again.patient(connect={"token": people[0].token})
 
 
 SLOW = {

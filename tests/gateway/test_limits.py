@@ -19,7 +19,7 @@ from socket_gateway.settings import Limits
 from tests.clients.waiting import until
 
 from .client import Wire, session
-from .people import Person, Signer, key, make_room, say
+from .people import Person, Signer, key, make_room, say, sign_up
 from .running import Running, running
 from .test_frames import TEXT, frame, raw
 
@@ -38,21 +38,22 @@ async def test_a_client_that_answers_pings_stays_and_one_that_does_not_goes(
 ) -> None:
     """3012 for the silent one only."""
     async with (
-        running(stack, jwks, Limits(ping=1, pong=0.4, drain=0.1)) as gateway,
+        running(stack, jwks, Limits(ping=2, pong=1.5, drain=0.1)) as gateway,
         session(gateway.url, people[0].token) as (wire, connected),
         session(gateway.url, people[0].token, pongs=False) as (silent, _),
     ):
-        assert connected["ping"] == 1
+        assert connected["ping"] == 2
         assert await silent.closed() == 3012
         await wire.until(lambda: wire.pings >= 3)
         assert (await wire.ask(ping={}))["ping"] == {}
 
 
-async def test_a_socket_ends_with_its_token(stack: Any, jwks: Path, signer: Signer, people: People) -> None:
+async def test_a_socket_ends_with_its_token(stack: Any, jwks: Path, signer: Signer) -> None:
     """3005 at the token's expiry; the reported `ttl` is never less than a second."""
+    ada = await asyncio.to_thread(sign_up, stack.auth)  # in no room that must be rebuilt first
     async with running(stack, jwks) as gateway:
         expiry = int(time.time()) + 10
-        async with session(gateway.url, signer.token(people[0], exp=expiry)) as (wire, connected):
+        async with session(gateway.url, signer.token(ada, exp=expiry)) as (wire, connected):
             assert connected["ttl"] == 1
             assert await wire.closed() == 3005
             assert expiry <= time.time() <= expiry + 5
@@ -272,7 +273,7 @@ async def wire_sends(wire: Wire, commands: list[dict[str, Any]]) -> list[dict[st
 
 async def test_a_drain_closes_everybody_with_3001_and_leaves(stack: Any, jwks: Path, people: People) -> None:
     """Not ready, no new sockets, 3001 for the old ones, then a clean end; nothing stays in Redis."""
-    async with running(stack, jwks, Limits(drain=1.0)) as gateway:
+    async with running(stack, jwks, Limits(drain=4.0)) as gateway:
         async with httpx.AsyncClient(base_url=gateway.http, trust_env=False) as http:
             assert (await http.get("/readyz")).status_code == 200
             assert (await http.get("/healthz")).status_code == 200
@@ -302,7 +303,7 @@ async def test_readers_that_stop_together_cannot_fill_the_memory(stack: Any, jwk
     """Each owes less than one may; where all owe too much together, whoever owes most by all their sockets goes."""
     ada, grace, mallory = people
 
-    limits = Limits(owed=4 * 1024 * 1024, stall=60.0, kernel=8 * 1024, drain=0.1)
+    limits = Limits(owed=4 * 1024 * 1024, unsent=4 * 1024 * 1024, stall=60.0, kernel=8 * 1024, drain=0.1)
     async with (
         AsyncExitStack() as asleep,
         running(stack, jwks, limits) as gateway,

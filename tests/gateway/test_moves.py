@@ -19,7 +19,7 @@ from pulsar_data.rooms import RoomSummary
 from socket_gateway.wire import text_frame
 
 from .client import Json, Wire, session
-from .people import Person, key, make_room, say
+from .people import Person, key, make_room, say, sign_up
 from .running import Running, running
 from .test_frames import TEXT, frame, raw
 
@@ -175,9 +175,9 @@ async def test_leaving_and_coming_back_works_on_the_real_stack(stack: Any, peopl
         assert "behind its back" not in [event.get("text") for event in two.events(room)]
 
 
-async def test_news_of_a_user_waits_for_the_answer_to_the_connect(stack: Any, jwks: Path, people: People) -> None:
+async def test_news_of_a_user_waits_for_the_answer_to_the_connect(stack: Any, jwks: Path) -> None:
     """SDKs drop what comes before, and until it is answered nobody has said that this token may hear it."""
-    ada = people[0]
+    ada = await asyncio.to_thread(sign_up, stack.auth)  # in no room that must be rebuilt first
     async with running(stack, jwks) as gateway, raw(gateway.url) as connection:
         hub = gateway.gateway.hub
         await connection.send(frame(TEXT, json.dumps({"id": 1, "connect": {"token": ada.token}}).encode()))

@@ -22,7 +22,7 @@ from .test_moves import told
 
 pytestmark = [pytest.mark.stack, pytest.mark.anyio]
 People = tuple[Person, Person, Person]
-QUICK = Limits(sweep=0.3, drain=0.1, absence=0.5, ping=1, pong=0.5, undertaking=11.0)
+QUICK = Limits(sweep=0.3, drain=0.1, absence=0.5, ping=1, pong=0.9, undertaking=11.0)
 
 
 @pytest.fixture
