@@ -64,7 +64,11 @@ def test_every_answer_to_generated_requests_is_documented(function: Function, tm
     run = subprocess.run(
         [*command, "--seed", "1", "--max-examples", "10", "--continue-on-failure", "--exclude-checks", SERVER_ERROR],
         cwd=tmp_path,
-        env={**os.environ, "SCHEMATHESIS_HOOKS": "visitor", "PYTHONPATH": str(Path(__file__).parent)},
+        env={
+            **os.environ,
+            "SCHEMATHESIS_HOOKS": f"{__package__}.visitor",
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+        },
         capture_output=True,
         text=True,
         timeout=380,
