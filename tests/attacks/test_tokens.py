@@ -16,9 +16,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import httpx
@@ -32,6 +30,7 @@ from jwt.algorithms import OKPAlgorithm
 
 from tests.gateway.client import Wire, session
 from tests.gateway.people import Person, sign_up
+from tests.http_server import Quiet, http_server
 from tests.patient import AsyncPatient
 from tests.running_stack import Stack
 
@@ -90,18 +89,16 @@ class Theirs:
         file.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
         pages = {"/keys": json.dumps({"keys": [jwk]}).encode(), "/cert": certificate.public_bytes(Encoding.PEM)}
 
-        class Door(BaseHTTPRequestHandler):
+        class Door(Quiet):
             def do_GET(self) -> None:
                 asked.append(self.path)
                 self.send_response(200)
                 self.end_headers()
                 self.wfile.write(pages[self.path])
 
-        with ThreadingHTTPServer(("127.0.0.1", 0), Door) as server:
-            Thread(target=server.serve_forever, daemon=True).start()
+        with http_server(Door) as url:
             der = base64.b64encode(certificate.public_bytes(Encoding.DER)).decode()
-            yield cls(key, jwk, der, file, f"http://127.0.0.1:{server.server_port}", asked)
-            server.shutdown()
+            yield cls(key, jwk, der, file, url, asked)
 
 
 def _certificate(key: Ed25519PrivateKey) -> x509.Certificate:

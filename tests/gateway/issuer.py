@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from jwt.utils import base64url_encode
+
+from tests.http_server import Quiet, http_server
 
 NAME = "https://id.example.org/"
 AUDIENCE = "chat"
@@ -59,7 +59,7 @@ class Issuer:
 def serving(issuer: Issuer) -> Iterator[None]:
     """The JWKS at `issuer.url`."""
 
-    class Answer(BaseHTTPRequestHandler):
+    class Answer(Quiet):
         def do_GET(self) -> None:
             issuer.asked += 1
             body = issuer.published() if issuer.works else b"not now"
@@ -68,16 +68,6 @@ def serving(issuer: Issuer) -> Iterator[None]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: Any) -> None:
-            """Quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-    issuer.url = f"http://127.0.0.1:{server.server_port}/jwks.json"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with http_server(Answer) as url:
+        issuer.url = f"{url}/jwks.json"
         yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 import ssl
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -19,6 +17,7 @@ import pytest
 from chattifier.artifacts import Artifact, pinned
 from chattifier.downloads import Cache
 from chattifier.errors import DownloadError
+from tests.http_server import Quiet, http_server
 from tests.secured.authority import make
 
 CONTENT = bytes(range(256)) * 4000
@@ -56,7 +55,7 @@ def _repository(certificate: Path | None = None) -> Iterator[Repository]:
     """`certificate`: with its key, for https."""
     state = Repository("")
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def do_GET(self) -> None:
             wanted = self.headers.get("Range")
             state.ranges.append(wanted)
@@ -71,25 +70,12 @@ def _repository(certificate: Path | None = None) -> Iterator[Repository]:
                 self.close_connection = True
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    scheme = "http"
+    tls = None
     if certificate is not None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        scheme = "https"
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    state.url = f"{scheme}://127.0.0.1:{server.server_port}"
-    try:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
+    with http_server(Handler, tls) as state.url:
         yield state
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @pytest.fixture

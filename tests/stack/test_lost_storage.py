@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 from chattifier.parts.pulsar import has_lost_its_storage
+from tests.http_server import Quiet, http_server
 from tests.running_stack import free_ports
 
 
@@ -18,23 +17,14 @@ def _pulsar(ports: Sequence[int]) -> Iterator[str]:
     """The admin address of one that has these bookies."""
     answer = json.dumps({"bookies": [{"bookieId": f"127.0.0.1:{port}"} for port in ports]}).encode()
 
-    class Admin(BaseHTTPRequestHandler):
+    class Admin(Quiet):
         def do_GET(self) -> None:
             self.send_response(200 if self.path == "/admin/v2/bookies/all" else 404)
             self.end_headers()
             self.wfile.write(answer)
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Admin) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with http_server(Admin) as url:
+        yield url
 
 
 def test_one_bookie_that_answers_is_enough() -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
 
+from tests.http_server import Quiet, http_server
 from tests.patient import AsyncPatient, Patient, busy_pulsar, registered
 
 Answer = tuple[int, str | None]
@@ -22,7 +21,7 @@ def answering(*answers: Answer) -> Iterator[str]:
     """A server that gives these, one after the other, and the last one for ever."""
     left = list(answers)
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def do_GET(self) -> None:
             status, again = left.pop(0) if len(left) > 1 else left[0]
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -34,18 +33,8 @@ def answering(*answers: Answer) -> Iterator[str]:
 
         do_POST = do_GET
 
-        def log_message(self, *_: object) -> None:
-            """Nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with http_server(Handler) as url:
+        yield url
 
 
 @pytest.mark.parametrize(
