@@ -19,7 +19,6 @@ from chattifier.layout import Layout
 from tests.gateway.client import session
 from tests.gateway.people import Person, key, make_room, sign_up
 from tests.gateway.test_frames import CLOSE, TEXT, frame, raw
-from tests.patient import AsyncPatient
 from tests.running_stack import Stack
 
 from .conftest import Noted
@@ -219,7 +218,7 @@ CREDENTIALS: Final = {
 async def door(request: pytest.FixtureRequest, stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
     """user-auth, and the edge before it."""
     place = getattr(stack, request.param)
-    async with httpx.AsyncClient(base_url=place, transport=AsyncPatient(), timeout=30) as client:
+    async with httpx.AsyncClient(base_url=place, timeout=30, trust_env=False) as client:
         yield client
 
 
@@ -278,7 +277,7 @@ async def test_a_call_of_a_server_is_refused(stack: Stack, noted: Noted, through
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     base = gateway if through == "gateway" else stack.edge
     for what, (sent, wanted) in CALLS.items():
-        async with httpx.AsyncClient(base_url=base, transport=AsyncPatient(), headers=headers, timeout=30) as http:
+        async with httpx.AsyncClient(base_url=base, headers=headers, timeout=30, trust_env=False) as http:
             try:
                 answer = await http.post("/api/rpc", content=sent)
             except (httpx.WriteError, httpx.ReadError):

@@ -31,7 +31,6 @@ from jwt.algorithms import OKPAlgorithm
 from tests.gateway.client import Wire, session
 from tests.gateway.people import Person, sign_up
 from tests.http_server import Quiet, http_server
-from tests.patient import AsyncPatient
 from tests.running_stack import Stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.anyio, pytest.mark.usefixtures("unharmed", "unread")]
@@ -217,7 +216,7 @@ def _bearer(token: str) -> dict[str, str]:
 async def door(request: pytest.FixtureRequest, stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
     """user-auth, and the edge before it."""
     place = getattr(stack, request.param)
-    async with httpx.AsyncClient(base_url=place, transport=AsyncPatient(), timeout=30) as client:
+    async with httpx.AsyncClient(base_url=place, timeout=30, trust_env=False) as client:
         yield client
 
 
